@@ -1,0 +1,167 @@
+"""
+The one file between training and node: tensors and everything needed to run them.
+
+A checkpoint is a `.safetensors` file whose header carries one JSON document. It is never
+pickled: a weight file from a stranger must not run code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import safe_open, SafetensorError
+from safetensors.numpy import save
+
+from roadseg_ros.labels import LabelSpace, LabelSpaceError
+from roadseg_ros.share import share_file
+
+FORMAT_VERSION = 1
+METADATA_KEY = 'roadseg'
+MAX_SIDE = 16384
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged, foreign or does not fit its network."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """
+    How a uint8 frame becomes network input: `(x * scale - mean) / std` per channel.
+
+    :param channel_order: 'rgb' or 'bgr', the order the network wants.
+    :param scale: factor on uint8 values, such as 1/255.
+    :param mean: per channel, in `channel_order`.
+    :param std: per channel, in `channel_order`, positive.
+    :param height: of the frames trained at, pixels.
+    :param width: of the frames trained at, pixels.
+    """
+
+    channel_order: str
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        """Refuse values that no frame could be prepared with."""
+        if self.channel_order not in ('rgb', 'bgr'):
+            raise CheckpointError(f'channel order is rgb or bgr, not {self.channel_order!r}')
+        if not all(1 <= side <= MAX_SIDE for side in (self.height, self.width)):
+            raise CheckpointError(
+                f'frame size must be 1..{MAX_SIDE}, not {self.width}x{self.height}')
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            raise CheckpointError('mean and std are three numbers each, std positive')
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """
+    A trained network and all that is needed to run it.
+
+    :param architecture: name in the registry of networks.
+    :param arguments: keyword arguments of that network's constructor.
+    :param labels: the label space; as many classes as the network has outputs.
+    :param preprocessing: how frames are prepared.
+    :param tensors: the network's state by name, numpy arrays.
+    :param provenance: data set, recipe, commit, metrics per class; plain JSON.
+    """
+
+    architecture: str
+    arguments: Mapping[str, Any]
+    labels: LabelSpace
+    preprocessing: Preprocessing
+    tensors: Mapping[str, np.ndarray]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def save(self, path: str | Path) -> None:
+        """
+        Write the file, all or nothing: an interrupted save leaves the old one in place.
+
+        :param path: ends in `.safetensors`.
+        """
+        document = {
+            'format_version': FORMAT_VERSION,
+            'architecture': self.architecture,
+            'arguments': dict(self.arguments),
+            'labels': self.labels.to_json(),
+            'preprocessing': asdict(self.preprocessing),
+            'provenance': dict(self.provenance),
+        }
+        path = Path(path)
+        partial = path.with_name(path.name + '.partial')
+        try:
+            # not save_file: the file it makes is readable by its owner alone
+            partial.write_bytes(save(
+                {name: np.asarray(value, order='C') for name, value in self.tensors.items()},
+                metadata={METADATA_KEY: json.dumps(document)}))
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def default_checkpoint_path() -> Path:
+    """Return the path of the weights that come with the package."""
+    return share_file('weights/roadseg.safetensors')
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """
+    Read a checkpoint.
+
+    :param path: a `.safetensors` file written by `Checkpoint.save`.
+    :return: the checkpoint, its tensors in memory.
+    :raises CheckpointError: missing, unreadable, pickled, truncated, foreign, or of a newer
+        format; the message names the file and which of these it is.
+    """
+    path = Path(path).expanduser()
+    try:
+        with path.open('rb') as file:
+            start = file.read(8)
+    except OSError as error:
+        raise CheckpointError(f'cannot read checkpoint {path}: {error.strerror}') from error
+    if start.startswith(b'PK\x03\x04') or start[:1] == b'\x80':
+        raise CheckpointError(
+            f'{path} is a pickled PyTorch file; only .safetensors checkpoints are loaded, '
+            'because a pickle can run code. Export one with training.train')
+    try:
+        with safe_open(path, framework='numpy') as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            if text is None:
+                raise CheckpointError(
+                    f'{path} is a safetensors file without roadseg metadata; '
+                    'use one written by training.train')
+            document = json.loads(text)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except CheckpointError:
+        raise
+    except (SafetensorError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f'{path} is not a whole .safetensors file (truncated or another format): {error}'
+        ) from error
+    return _from_document(path, document, tensors)
+
+
+def _from_document(path: Path, document: Any, tensors: dict[str, np.ndarray]) -> Checkpoint:
+    """Check the JSON document field by field and build the checkpoint."""
+    try:
+        version = document['format_version']
+        if version != FORMAT_VERSION:
+            raise CheckpointError(f'format version {version}, this release reads {FORMAT_VERSION}')
+        fields = dict(document['preprocessing'])
+        fields.update(mean=tuple(fields['mean']), std=tuple(fields['std']))
+        return Checkpoint(
+            architecture=str(document['architecture']), arguments=dict(document['arguments']),
+            labels=LabelSpace.from_json(document['labels']),
+            preprocessing=Preprocessing(**fields), tensors=tensors,
+            provenance=dict(document['provenance']))
+    except (CheckpointError, LabelSpaceError, KeyError, TypeError, ValueError) as error:
+        reason = f'{error.args[0]!r} is missing' if isinstance(error, KeyError) else error
+        raise CheckpointError(f'{path}: its metadata does not fit: {reason}') from error

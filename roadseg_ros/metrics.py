@@ -1,0 +1,61 @@
+"""Accuracy of masks: the confusion matrix and what is read off it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from roadseg_ros.labels import UNLABELLED
+
+
+class ConfusionMatrix:
+    """
+    Counts of (true, predicted) pixels, streamed, so a data set of any size fits.
+
+    True pixels that are unlabelled do not count; predicted ones that are unlabelled count
+    as wrong.
+
+    :param num_classes: number of classes C.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.matrix = np.zeros((num_classes, num_classes + 1), np.int64)
+
+    def update(self, truth: np.ndarray, prediction: np.ndarray) -> None:
+        """
+        Add a mask.
+
+        :param truth: (H, W) uint8 ids, 255 = unlabelled.
+        :param prediction: (H, W) uint8 ids, 255 = unlabelled.
+        :raises ValueError: sizes differ, or an id lies outside the label space.
+        """
+        if truth.shape != prediction.shape:
+            raise ValueError(f'truth is {truth.shape}, prediction {prediction.shape}')
+        classes = len(self.matrix)
+        labelled = truth != UNLABELLED
+        rows, columns = truth[labelled], prediction[labelled]
+        for ids in (rows, columns):
+            unknown = ids[(ids >= classes) & (ids != UNLABELLED)]
+            if unknown.size:
+                raise ValueError(f'ids must lie in 0..{classes - 1} or be {UNLABELLED}; '
+                                 f'found {unknown.max()}')
+        columns = np.where(columns == UNLABELLED, classes, columns)
+        index = rows.astype(np.int64) * (classes + 1) + columns
+        self.matrix += np.bincount(index, minlength=self.matrix.size).reshape(self.matrix.shape)
+
+    def iou(self) -> np.ndarray:
+        """Return intersection over union per class, (C,) float64; nan for absent classes."""
+        intersection = np.diag(self.matrix[:, :-1]).astype(np.float64)
+        union = self.matrix.sum(1) + self.matrix[:, :-1].sum(0) - intersection
+        iou = np.full(len(union), np.nan)
+        np.divide(intersection, union, out=iou, where=union > 0)
+        return iou
+
+    def mean_iou(self) -> float:
+        """Return the mean IoU over the classes that occur; nan when none does."""
+        iou = self.iou()
+        return float(np.nanmean(iou)) if np.isfinite(iou).any() else float('nan')
+
+    def pixel_accuracy(self) -> float:
+        """Return the share of labelled pixels that are right; nan when there are none."""
+        total = self.matrix.sum()
+        return float(np.diag(self.matrix[:, :-1]).sum() / total) if total else float('nan')

@@ -1,0 +1,1 @@
+"""Networks; the only package besides the torch engine that imports torch."""

@@ -1,0 +1,53 @@
+"""The whole frame as one module: what an engine compiles."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn, Tensor
+from torch.nn.functional import interpolate
+
+from roadseg_ros.checkpoint import Preprocessing
+from roadseg_ros.models.network import Network
+
+
+class FrameModule(nn.Module):
+    """
+    uint8 BGR frames in, uint8 ids and confidence out.
+
+    Normalisation is folded into one multiply and add, the softmax is only taken of the winner.
+
+    :param network: in eval mode.
+    :param preprocessing: the checkpoint's.
+    """
+
+    factor: Tensor
+    offset: Tensor
+
+    def __init__(self, network: Network, preprocessing: Preprocessing) -> None:
+        super().__init__()
+        self.network = network
+        self.swap = preprocessing.channel_order == 'rgb'
+        std = torch.tensor(preprocessing.std)
+        self.register_buffer('factor', (preprocessing.scale / std).view(3, 1, 1))
+        self.register_buffer('offset', (-torch.tensor(preprocessing.mean) / std).view(3, 1, 1))
+
+    def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+        """
+        Segment frames whose sides are multiples of the network's input stride.
+
+        :param frames: (N, H, W, 3) uint8 BGR.
+        :return: class ids (N, H, W) uint8 and confidence (N, H, W) uint8, the rounded
+            255 * probability of the winning class.
+        """
+        image = frames.permute(0, 3, 1, 2)  # channels_last already: no copy
+        if self.swap:
+            image = image.flip(1)
+        image = image.to(self.factor.dtype) * self.factor + self.offset
+        scores = self.network(image.contiguous(memory_format=torch.channels_last))
+        scores = interpolate(scores, size=frames.shape[1:3], mode='bilinear',
+                             align_corners=False)
+        best, ids = scores.max(1)
+        # probability of the winner: 1 / sum(exp(score - best)); no division per class
+        total = (scores - best.unsqueeze(1)).exp().sum(1, dtype=torch.float32)
+        confidence = (255.0 / total).round()
+        return ids.to(torch.uint8), confidence.to(torch.uint8)

@@ -1,0 +1,77 @@
+"""Networks by the name a config or checkpoint gives them, built and filled from checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from roadseg_ros.checkpoint import Checkpoint, CheckpointError
+from roadseg_ros.models.fcn8s import Fcn8s
+from roadseg_ros.models.network import Network
+from roadseg_ros.models.u_lite import ULite
+from roadseg_ros.models.unet import UNet
+
+NETWORKS: dict[str, type[Network]] = {
+    'fcn8s': Fcn8s,
+    'u_lite': ULite,
+    'unet': UNet,
+}
+
+
+def build_network(architecture: str, arguments: Mapping[str, Any]) -> Network:
+    """
+    Make a network with fresh weights.
+
+    :param architecture: a name in `NETWORKS`.
+    :param arguments: keyword arguments of its constructor.
+    :raises ValueError: unknown name (the known ones are listed) or arguments that do not fit.
+    """
+    if architecture not in NETWORKS:
+        raise ValueError(f'unknown network {architecture!r}; known: {", ".join(NETWORKS)}')
+    try:
+        return NETWORKS[architecture](**arguments)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f'network {architecture}: {error}') from error
+
+
+def network_from_checkpoint(checkpoint: Checkpoint) -> Network:
+    """
+    Build the network of a checkpoint and load its weights, float32, in eval mode.
+
+    :raises CheckpointError: unknown network, or tensors or label space that do not fit it.
+    """
+    try:
+        network = build_network(checkpoint.architecture, checkpoint.arguments)
+    except ValueError as error:
+        raise CheckpointError(f'the checkpoint does not fit: {error}') from error
+    if network.num_classes != len(checkpoint.labels):
+        raise CheckpointError(f'the network has {network.num_classes} outputs, '
+                              f'the label space {len(checkpoint.labels)}')
+    own = network.state_dict()
+    _check_tensors({name: tuple(value.shape) for name, value in own.items()},
+                   {name: value.shape for name, value in checkpoint.tensors.items()})
+    network.load_state_dict({name: torch.from_numpy(np.array(checkpoint.tensors[name]))
+                             for name in own})
+    return network.eval()
+
+
+def _check_tensors(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
+    """Name the first tensor that is missing, too many or of another shape."""
+    missing, extra = sorted(wanted.keys() - found), sorted(found.keys() - wanted)
+    if missing or extra:
+        raise CheckpointError(
+            f'the tensors do not fit the network: {len(missing)} missing {missing[:2]}, '
+            f'{len(extra)} unknown {extra[:2]}')
+    for name, shape in wanted.items():
+        if tuple(found[name]) != shape:
+            raise CheckpointError(
+                f'tensor {name} has shape {tuple(found[name])}, the network wants {shape}')
+
+
+def state_arrays(network: Network) -> dict[str, np.ndarray]:
+    """Return a network's state as numpy arrays, floats in half precision, for a checkpoint."""
+    return {name: (value.half() if value.is_floating_point() else value).cpu().numpy()
+            for name, value in network.state_dict().items()}

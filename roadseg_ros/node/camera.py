@@ -1,0 +1,130 @@
+"""One camera: its subscription, its one-place slot of newest frames, its counters."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+import threading
+import time
+from typing import Any
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.node import Node
+from rclpy.qos import (
+    qos_policy_name_from_kind, QoSProfile, QoSReliabilityPolicy as Reliability)
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from roadseg_ros.node.topics import camera_info_topic, COMPRESSED
+
+_TYPE_NAMES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
+_RELIABILITIES = {'reliable': Reliability.RELIABLE, 'best_effort': Reliability.BEST_EFFORT}
+
+
+class Camera:
+    """
+    Receive one image topic and keep only its newest frame.
+
+    :param node: to subscribe on.
+    :param topic: the image topic.
+    :param input_reliability: 'auto', 'reliable' or 'best_effort'.
+    :param notify: called, from the executor's thread, when a frame lies in the slot.
+    """
+
+    def __init__(self, node: Node, topic: str, input_reliability: str,
+                 notify: Callable[[], None]) -> None:
+        self.topic = topic
+        self.counts: Counter[str] = Counter()
+        self.last_error = ''
+        self.accepting = True
+        self._node, self._notify, self._wanted = node, notify, input_reliability
+        self._slot: tuple[Any, float] | None = None
+        self._lock = threading.Lock()
+        self._info: CameraInfo | None = None
+        self._subscription: Any = None
+        self._info_subscription: Any = None
+        self._choice: tuple[type, Reliability] | None = None
+
+    def subscribe(self) -> None:
+        """Subscribe as the graph looks now; called again, adapt to what has changed."""
+        choice = self._choose()
+        if choice == self._choice:
+            return
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+        message_type, reliability = self._choice = choice
+        self._subscription = self._node.create_subscription(
+            message_type, self.topic, self._on_image,
+            QoSProfile(depth=1, reliability=reliability),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible))
+        if self._info_subscription is None:
+            self._info_subscription = self._node.create_subscription(
+                CameraInfo, camera_info_topic(self.topic), self._on_info,
+                QoSProfile(depth=5, reliability=Reliability.BEST_EFFORT))
+
+    def unsubscribe(self) -> None:
+        """Stop receiving and forget the frame in the slot."""
+        for subscription in (self._subscription, self._info_subscription):
+            if subscription is not None:
+                self._node.destroy_subscription(subscription)
+        self._subscription = self._info_subscription = self._choice = self._info = None
+        with self._lock:
+            self._slot = None
+
+    def take(self) -> tuple[Any, float] | None:
+        """Return the newest message and its arrival (perf_counter, s), once; None if taken."""
+        with self._lock:
+            taken, self._slot = self._slot, None
+        return taken
+
+    @property
+    def info(self) -> CameraInfo | None:
+        """Return the camera's latest calibration, if it has sent one that is not empty."""
+        return self._info
+
+    def publisher_count(self) -> int:
+        """Return how many publishers the image topic has."""
+        return self._node.count_publishers(self.topic)
+
+    def fail(self, reason: str) -> None:
+        """Count a frame that could not be segmented and remember why."""
+        self.counts['failed'] += 1
+        self.last_error = reason
+        self._node.get_logger().error(f'{self.topic}: {reason}', throttle_duration_sec=5.0)
+
+    def _choose(self) -> tuple[type, Reliability]:
+        """Return the type the graph shows and the reliability every publisher can serve."""
+        publishers = [info for info in self._node.get_publishers_info_by_topic(self.topic)
+                      if info.topic_type in _TYPE_NAMES]
+        # Before anyone publishes, keep what there is: a swap loses the frame in between
+        kept = self._choice or (
+            CompressedImage if self.topic.endswith(COMPRESSED) else Image, Reliability.RELIABLE)
+        if publishers:
+            kept = _TYPE_NAMES[publishers[-1].topic_type], Reliability.RELIABLE
+            if any(info.qos_profile.reliability != Reliability.RELIABLE for info in publishers):
+                kept = kept[0], Reliability.BEST_EFFORT
+        return kept[0], _RELIABILITIES.get(self._wanted, kept[1])
+
+    def _on_image(self, message: Any) -> None:
+        """Put a message into the slot; what it displaces counts as dropped."""
+        self.counts['received'] += 1
+        if not self.accepting:
+            self.counts['disabled'] += 1
+            return
+        with self._lock:
+            displaced, self._slot = self._slot, (message, time.perf_counter())
+        if displaced is not None:
+            self.counts['dropped'] += 1
+        self._notify()
+
+    def _on_info(self, message: CameraInfo) -> None:
+        """Keep the calibration unless it is empty."""
+        if message.width and message.height:
+            self._info = message
+
+    def _on_incompatible(self, event: Any) -> None:
+        """Name the policy that keeps frames away; `auto` mends reliability by itself."""
+        policy = qos_policy_name_from_kind(event.last_policy_kind)
+        if self._wanted == 'auto' and policy == 'RELIABILITY':
+            return
+        self.last_error = f'a publisher offers an incompatible QoS: {policy}'
+        self._node.get_logger().warning(f'{self.topic}: {self.last_error}')

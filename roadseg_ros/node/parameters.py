@@ -1,0 +1,199 @@
+"""The table of parameters: what the node declares, and the settings it reads from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.node import Node
+from rclpy.parameter import Parameter as RosParameter
+
+from roadseg_ros.checkpoint import default_checkpoint_path
+from roadseg_ros.inference.engines import ENGINES
+from roadseg_ros.inference.segmenter import CACHE_POLICIES
+
+RELIABILITIES = ('auto', 'reliable', 'best_effort')
+
+
+class ParameterError(ValueError):
+    """A parameter value that cannot be; names the parameter and what is supported."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """
+    One row of the table.
+
+    :param choices: the allowed texts, empty for any.
+    :param span: lowest and highest number allowed, or None.
+    :param live: takes effect at once; others at the next configure.
+    """
+
+    name: str
+    default: Any
+    description: str
+    choices: tuple[str, ...] = ()
+    span: tuple[float, float] | None = None
+    live: bool = False
+    read_only: bool = False
+
+    def check(self, value: Any) -> None:
+        """
+        Refuse a value.
+
+        :raises ParameterError: outside the choices or the span.
+        """
+        if self.choices and value not in self.choices:
+            raise ParameterError(
+                f'{self.name} is {value!r}; supported: {", ".join(self.choices)}')
+        if self.span and not self.span[0] <= value <= self.span[1]:
+            raise ParameterError(
+                f'{self.name} is {value}; supported: {self.span[0]} to {self.span[1]}')
+
+    def descriptor(self) -> ParameterDescriptor:
+        """Return what `ros2 param describe` shows."""
+        descriptor = ParameterDescriptor(description=self.description, read_only=self.read_only)
+        if self.choices:
+            descriptor.additional_constraints = f'one of {", ".join(self.choices)}'
+        if self.span and isinstance(self.default, float):
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=self.span[0], to_value=self.span[1])]
+        elif self.span:
+            descriptor.integer_range = [
+                IntegerRange(from_value=int(self.span[0]), to_value=int(self.span[1]))]
+        return descriptor
+
+
+PARAMETERS = (
+    Parameter('image_topics', ['/camera/image_raw'],
+              'cameras: topics of sensor_msgs/Image or CompressedImage'),
+    Parameter('checkpoint', '',
+              'weights to run (.safetensors); empty = the packaged ones; a change also takes '
+              'effect at ~/reload_checkpoint'),
+    Parameter('device', 'auto', 'where to run: auto, cpu, cuda or cuda:N'),
+    Parameter('engine', 'auto', 'what to run the network with', choices=ENGINES),
+    Parameter('inference_height', 0,
+              "pixels the network works at; 0 = the checkpoint's, -1 = the frame's own",
+              span=(-1, 16384)),
+    Parameter('input_reliability', 'auto',
+              'QoS of the image subscriptions; auto = reliable where every publisher offers it',
+              choices=RELIABILITIES),
+    Parameter('autostart', True, 'configure and activate at start', read_only=True),
+    Parameter('overlay_alpha', 0.5, 'weight of the class colours in the overlay',
+              span=(0.0, 1.0), live=True),
+    Parameter('min_confidence', 0.0,
+              'pixels whose probability is lower become unlabelled (255); 0 = none',
+              span=(0.0, 1.0), live=True),
+    Parameter('publish_compressed', False,
+              'also publish mask/compressed (PNG) and overlay/compressed (JPEG)'),
+    Parameter('max_image_pixels', 33554432, 'larger frames are refused, not decoded',
+              span=(1, 2 ** 31 - 1)),
+    Parameter('cache.policy', 'off', 'how results are reused between frames',
+              choices=CACHE_POLICIES, live=True),
+    Parameter('cache.interval', 3, 'frames from one key frame to the next, where a policy has them',
+              span=(1, 1000), live=True),
+    Parameter('cache.max_age_ms', 500, 'no reused pixel is older than this, milliseconds',
+              span=(1, 60000), live=True),
+    Parameter('cache.background', False, 'compute key frames beside the frames between them',
+              live=True),
+)
+_BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The parameters as read at configure, under their own names with `.` as `_`."""
+
+    image_topics: tuple[str, ...]
+    checkpoint: str
+    device: str
+    engine: str
+    inference_height: int
+    input_reliability: str
+    autostart: bool
+    overlay_alpha: float
+    min_confidence: float
+    publish_compressed: bool
+    max_image_pixels: int
+    cache_policy: str
+    cache_interval: int
+    cache_max_age_ms: int
+    cache_background: bool
+
+    @property
+    def checkpoint_path(self) -> str:
+        """Return the file to load, the packaged one where none is named."""
+        return self.checkpoint or str(default_checkpoint_path())
+
+
+def declare(node: Node) -> dict[str, str]:
+    """
+    Declare the table on a node, with values from files and launch as they come.
+
+    A value that does not fit leaves the default in place and is reported, so that configure
+    can fail with one line where rclpy would end the process in a traceback.
+
+    :param node: the node.
+    :return: what was wrong, by parameter name.
+    """
+    errors = {}
+    for parameter in PARAMETERS:
+        row = (parameter.name, parameter.default, parameter.descriptor())
+        try:
+            parameter.check(node.declare_parameter(*row).value)
+        except (ParameterError, InvalidParameterTypeException,
+                InvalidParameterValueException) as error:
+            errors[parameter.name] = _reason(parameter, error)
+            if not node.has_parameter(parameter.name):
+                node.declare_parameter(*row, ignore_override=True)
+    return errors
+
+
+def read(node: Node) -> Settings:
+    """
+    Read the declared parameters.
+
+    :raises ParameterError: a value is outside its choices or range.
+    """
+    values = {}
+    for parameter in PARAMETERS:
+        value = node.get_parameter(parameter.name).value
+        parameter.check(value)
+        values[parameter.name.replace('.', '_')] = (
+            tuple(value) if isinstance(parameter.default, list) else value)
+    return Settings(**values)
+
+
+def check_change(changes: Iterable[RosParameter], configured: bool) -> str | None:
+    """
+    Say why a change at run time is refused.
+
+    :param changes: as rclpy hands them to a set-parameters callback.
+    :param configured: whether the node holds a configuration.
+    :return: one line, or None where the change is fine.
+    """
+    for change in changes:
+        parameter = _BY_NAME.get(change.name)
+        if parameter is None:
+            continue
+        try:
+            parameter.check(change.value)
+        except ParameterError as error:
+            return str(error)
+        if configured and not parameter.live and parameter.name != 'checkpoint':
+            return (f'{parameter.name} takes effect at configure: clean the node up first '
+                    '(ros2 lifecycle set NODE deactivate, then cleanup)')
+    return None
+
+
+def _reason(parameter: Parameter, error: Exception) -> str:
+    """Return one line that names the parameter and what it takes."""
+    if isinstance(error, ParameterError):
+        return str(error)
+    kind = {list: 'a list of texts', str: 'text', bool: 'true or false', int: 'a whole number',
+            float: 'a number with a decimal point'}[type(parameter.default)]
+    span = f' from {parameter.span[0]} to {parameter.span[1]}' if parameter.span else ''
+    return f'{parameter.name} must be {kind}{span}, as {parameter.default!r} is'

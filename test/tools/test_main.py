@@ -1,0 +1,52 @@
+"""The `roadseg` command itself: dispatch, exit status, errors in one line, light imports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from roadseg_ros.inference.engines import EngineError
+from roadseg_ros.tools import segment
+from roadseg_ros.tools.main import main
+
+ARGUMENTS = ['segment', 'in', '--out', 'out']
+
+
+def test_no_command_names_them(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(['--help'])
+    text = capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert all(name in text for name in ('demo', 'segment', 'check'))
+
+
+@pytest.mark.parametrize('arguments', [
+    [], ['paint'], ['segment', 'in'], ['segment', 'in', '--out', 'o', '--rate', '0']])
+def test_usage_errors(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2 and 'error' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('error, status, said', [
+    (ValueError('bad value'), 2, 'roadseg segment: bad value\n'),
+    (EngineError('no such engine'), 2, 'roadseg segment: no such engine\n'),
+    (KeyboardInterrupt(), 130, '')])
+def test_errors_become_a_line_and_a_status(monkeypatch, capsys, error, status, said):
+    def fail(options):
+        raise error
+
+    monkeypatch.setattr(segment, 'run', fail)
+    assert main(ARGUMENTS) == status
+    assert capsys.readouterr().err == said
+
+
+def test_command_line_imports_neither_torch_nor_ros():
+    code = ('import sys\n'
+            'from roadseg_ros.tools.main import _parser\n'
+            f'_parser({ARGUMENTS!r})\n'
+            'print(sorted({"torch", "timm", "rclpy"} & set(sys.modules)))')
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    assert done.stdout.strip() == '[]', done.stderr

@@ -1,0 +1,87 @@
+"""Writers: nothing is overwritten, no frame is lost, what was written stays."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from roadseg_ros.tools.frames import Frame, Source
+from roadseg_ros.tools.sinks import make_sink, SinkError
+
+
+class Log(Source):
+    """A bag by name."""
+
+    kind = 'bag'
+
+    def __init__(self, *topics: str) -> None:
+        self.topics = topics
+
+
+MASK = np.arange(12, dtype=np.uint8).reshape(3, 4)
+
+
+def frame_at(stamp_ns: int, topic: str = '/cam/image_raw') -> Frame:
+    """Return a frame as a bag gives it."""
+    return Frame('x', f'{topic.strip("/")}/{stamp_ns}', stamp_ns, lambda: MASK, topic, 'front', 9)
+
+
+def test_equal_stamps_lose_nothing(tmp_path, read_mask):
+    with make_sink(tmp_path / 'out', Log('/cam/image_raw'), overlay=False) as sink:
+        for shift in range(3):
+            sink.write(frame_at(0), MASK + shift, None)
+    files = [f'cam/image_raw/{name}.png' for name in ('0', '0_1', '0_2')]
+    for shift, name in enumerate(files):
+        np.testing.assert_array_equal(read_mask(tmp_path / 'out' / name), MASK + shift)
+    rows = list(csv.DictReader((tmp_path / 'out' / 'frames.csv').open()))
+    assert [row['file'] for row in rows] == files
+    assert rows[0] == {'file': files[0], 'stamp_ns': '0', 'topic': '/cam/image_raw',
+                       'frame_id': 'front', 'bag_time_ns': '9'}
+
+
+@pytest.mark.parametrize('name', ['out', 'out.mcap', 'out.db3'])
+def test_taken_output_is_refused(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / 'mine').write_text('keep')
+    with pytest.raises(SinkError, match='nothing is overwritten'):
+        make_sink(tmp_path / name, Log('/cam/image_raw'), overlay=False)
+    assert (tmp_path / name / 'mine').read_text() == 'keep'
+
+
+def test_taken_overlay_folder_is_refused(tmp_path):
+    (tmp_path / 'out_overlay').write_text('a file')
+    with pytest.raises(SinkError, match='out_overlay'):
+        make_sink(tmp_path / 'out', Log('/cam/image_raw'), overlay=True)
+
+
+def test_output_named_like_a_picture(tmp_path):
+    with pytest.raises(SinkError, match=r'it is a folder, or a bag that ends in \.mcap or \.db3'):
+        make_sink(tmp_path / 'mask.png', Log('/cam/image_raw'), overlay=False)
+
+
+@pytest.mark.parametrize('suffix', ['.mcap', '.db3'])
+def test_bag_is_one_file_and_survives_an_interrupt(tmp_path, bags, suffix):
+    out: Path = tmp_path / 'new' / f'out{suffix}'
+    topics = '/cam/left', '/cam/right/compressed'
+    with pytest.raises(KeyboardInterrupt), make_sink(out, Log(*topics), overlay=False) as sink:
+        sink.write(frame_at(3_000_000_004, topics[0]), MASK, None)
+        sink.write(frame_at(5, topics[1]), MASK, None)
+        raise KeyboardInterrupt
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    messages = bags.read(out)
+    assert [(topic, time) for topic, time, _ in messages] == [
+        ('/cam/segmentation/left/mask', 9), ('/cam/segmentation/right/mask', 9)]
+    message = messages[0][2]
+    assert (message.header.stamp.sec, message.header.stamp.nanosec) == (3, 4)
+    assert message.header.frame_id == 'front'
+    assert (message.height, message.width, message.encoding, message.step) == (3, 4, 'mono8', 4)
+    np.testing.assert_array_equal(message.data.reshape(3, 4), MASK)
+
+
+def test_bag_without_frames_leaves_nothing(tmp_path):
+    with make_sink(tmp_path / 'out.mcap', Log('/cam/image_raw'), overlay=False):
+        pass
+    assert not list(tmp_path.iterdir())

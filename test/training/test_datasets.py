@@ -1,0 +1,137 @@
+"""CamVid's layout in miniature, the synthetic frames, and what does not fit them."""
+import cv2
+import numpy as np
+import pytest
+
+from training.datasets import make_dataset
+from training.datasets.camvid import CamVid, DatasetError
+from training.datasets.synthetic import SyntheticScenes
+
+NAMES = ['0001TP_2.png', '0001TP_10.png', '0006R0_1.png']
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Return a CamVid of three pictures in two drives, 6x8 pixels each."""
+    for index, name in enumerate(NAMES):
+        write(tmp_path / 'train' / name, np.full((6, 8, 3), (10 * index, 20, 30), np.uint8))
+        mask = np.full((6, 8), index, np.uint8)
+        mask[0, 0], mask[0, 1] = 11, 10
+        write(tmp_path / 'trainannot' / name, mask)
+    return tmp_path
+
+
+def write(path, picture):
+    """Write a PNG, its folder made if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), picture)
+
+
+def test_items_are_picture_and_mask(root):
+    """Pictures come as BGR, masks as ids with 11 turned into 255, in the order of names."""
+    data = CamVid(root, 'train')
+    assert len(data) == 3
+    assert [path.name for path in data.images] == sorted(NAMES)
+    image, mask = data[2]
+    assert (image.shape, image.dtype) == ((6, 8, 3), np.uint8)
+    assert image[3, 3].tolist() == [20, 20, 30]
+    assert (mask.shape, mask.dtype) == ((6, 8), np.uint8)
+    assert mask[0, :3].tolist() == [255, 10, 2]
+    np.testing.assert_array_equal(data.mask(2), mask)
+
+
+def test_drives_are_kept_and_left_out(root):
+    """A drive can be chosen, or left out to judge by it."""
+    assert len(CamVid(root, 'train', drives=['0001TP'])) == 2
+    assert len(CamVid(root, 'train', leave_out=['0001TP'])) == 1
+    with pytest.raises(DatasetError, match=r"no pictures .*drives \['0009'\]"):
+        CamVid(root, 'train', drives=['0009'])
+
+
+def test_missing_folder_is_named(root):
+    """A split that is not there says where it was looked for."""
+    with pytest.raises(DatasetError, match='no pictures .*val/'):
+        CamVid(root, 'val')
+
+
+def test_missing_mask_is_named(root):
+    """A picture without its mask is found before training starts."""
+    (root / 'trainannot' / NAMES[0]).unlink()
+    with pytest.raises(DatasetError, match=f'1 pictures have no mask; first: .*{NAMES[0]}'):
+        CamVid(root, 'train')
+
+
+@pytest.mark.parametrize('mask, reason', [
+    (np.zeros((5, 8), np.uint8), r'is \(5, 8\), its picture \(6, 8\)'),
+    (np.full((6, 8), 12, np.uint8), 'ids must be 0..11 in one channel, .* highest 12'),
+    (np.full((6, 8), 255, np.uint8), 'highest 255'),
+    (np.zeros((6, 8, 3), np.uint8), r'in one channel, found shape \(6, 8, 3\)'),
+])
+def test_masks_that_do_not_fit_are_named(root, mask, reason):
+    """A mask of another size, with foreign ids or in colour is named with the reason."""
+    write(root / 'trainannot' / NAMES[2], mask)
+    with pytest.raises(DatasetError, match=reason) as caught:
+        CamVid(root, 'train')[2]
+    assert NAMES[2] in str(caught.value)
+
+
+def test_masks_of_16_bits_are_read(root):
+    """Some tools write ids as 16-bit PNG; they arrive as uint8."""
+    mask = np.full((6, 8), 7, np.uint16)
+    mask[0, 0] = 11
+    write(root / 'trainannot' / NAMES[2], mask)
+    found = CamVid(root, 'train').mask(2)
+    assert found.dtype == np.uint8
+    assert found[0, :2].tolist() == [255, 7]
+
+
+@pytest.mark.parametrize('folder', ['train', 'trainannot'])
+def test_broken_pictures_are_named(root, folder):
+    """A file that is no picture is named."""
+    (root / folder / NAMES[2]).write_bytes(b'not a picture')
+    with pytest.raises(DatasetError, match=f'cannot read .*{folder}/{NAMES[2]}'):
+        CamVid(root, 'train')[2]
+
+
+def test_real_camvid(camvid_root):
+    """CamVid itself has its 101 pictures of 480x360 with ids of the label space."""
+    data = CamVid(camvid_root, 'val')
+    assert len(data) == 101
+    image, mask = data[0]
+    assert image.shape == (360, 480, 3)
+    assert set(np.unique(mask)) <= {*range(11), 255}
+
+
+def test_synthetic_frames_follow_from_their_seed():
+    """The same arguments give the same frames; index and seed each change them."""
+    data = SyntheticScenes(6, seed=5, height=45, width=61)
+    assert len(data) == 6
+    image, mask = data[5]
+    assert (image.shape, mask.shape) == ((45, 61, 3), (45, 61))
+    assert image.dtype == mask.dtype == np.uint8
+    assert set(np.unique(mask)) <= {*range(11), 255}
+    again = SyntheticScenes(6, seed=5, height=45, width=61)
+    np.testing.assert_array_equal(again[5][0], image)
+    np.testing.assert_array_equal(again.mask(5), mask)
+    assert (data[0][0] != data[1][0]).any()
+    assert (data[0][0] != SyntheticScenes(6, seed=6, height=45, width=61)[0][0]).any()
+
+
+def test_data_sets_join_in_the_order_of_the_recipe(root):
+    """The items of the first entry come first."""
+    joined = make_dataset([{'dataset': 'camvid', 'root': root, 'split': 'train'},
+                           {'dataset': 'synthetic', 'samples': 2, 'height': 40, 'width': 50}])
+    assert len(joined) == 5
+    assert [joined[index][1].shape for index in (2, 3)] == [(6, 8), (40, 50)]
+
+
+@pytest.mark.parametrize('entry, reason', [
+    ({'dataset': 'mars'}, "unknown dataset 'mars'; known: camvid, synthetic"),
+    ({}, 'unknown dataset None; known: camvid, synthetic'),
+    ({'dataset': 'camvid', 'root': '.'}, 'dataset camvid: .*split'),
+    ({'dataset': 'synthetic', 'samples': 1, 'rain': True}, 'dataset synthetic: .*rain'),
+])
+def test_entries_that_do_not_fit_are_named(entry, reason):
+    """Unknown names list the known ones; arguments that do not fit are named."""
+    with pytest.raises(DatasetError, match=reason):
+        make_dataset([entry])

@@ -1,0 +1,103 @@
+"""Augmentation: picture and mask move together, and each draw can be drawn again."""
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from roadseg_ros.labels import UNLABELLED
+from training.config import Augmentation
+from training.transforms import Augmented, Plain, training_transform
+
+GEOMETRY = Augmentation(crop=(32, 48), scale=(0.6, 2.0), brightness=0, contrast=0,
+                        saturation=0, hue=0)
+
+
+class Blocks(Dataset):
+    """Pictures whose blue channel tells the id of each pixel: 20 * id."""
+
+    def __len__(self):
+        """Return the number of items."""
+        return 4
+
+    def __getitem__(self, index):
+        """Return blocks of ids 1 to 11 with their picture."""
+        rng = np.random.default_rng(index)
+        mask = rng.integers(1, 12, (2, 3), np.uint8).repeat(24, 0).repeat(24, 1)
+        image = np.zeros((*mask.shape, 3), np.uint8)
+        image[..., 0], image[..., 2] = 20 * mask, 255
+        return image, mask
+
+
+def augmented(augmentation=GEOMETRY, seed=0, epoch=0):
+    """Return the augmented blocks at an epoch."""
+    data = Augmented(Blocks(), training_transform(augmentation, (48, 72)), seed)
+    data.epoch = epoch
+    return data
+
+
+@pytest.mark.parametrize('epoch', range(6))
+def test_picture_and_mask_stay_aligned(epoch):
+    """Inside blocks the picture still tells the id; padding is black and unlabelled."""
+    data = augmented(epoch=epoch)
+    for image, mask in (data[index] for index in range(4)):
+        assert (image.shape, image.dtype) == ((3, 32, 48), torch.uint8)
+        assert (mask.shape, mask.dtype) == ((32, 48), torch.int64)
+        assert set(mask.unique().tolist()) <= {*range(1, 12), UNLABELLED}
+        labelled = mask != UNLABELLED
+        assert labelled.any()
+        blue = image[2].float() / 20
+        # Along the edges of blocks the picture blends and the mask does not.
+        agree = (blue - mask).abs()[labelled] < 0.6
+        assert agree.float().mean() > 0.8
+        assert (image[0][labelled] > 200).float().mean() > 0.97
+        assert not image[:, ~labelled].any()
+
+
+def test_some_are_flipped_and_scaled():
+    """Over a few epochs every item looks different each time."""
+    views = [augmented(epoch=epoch)[0][1] for epoch in range(6)]
+    for one in range(6):
+        for other in range(one):
+            assert not torch.equal(views[one], views[other])
+
+
+def test_draws_follow_from_seed_epoch_and_index():
+    """The same three numbers give the same item, whatever was drawn before."""
+    augmentation = Augmentation(crop=(32, 48))
+    wanted = augmented(augmentation, seed=7, epoch=2)[3]
+    data = augmented(augmentation, seed=7, epoch=2)
+    for index in (0, 1, 3):
+        found = data[index]
+    torch.manual_seed(99)
+    for again in (found, data[3]):
+        assert torch.equal(again[0], wanted[0])
+        assert torch.equal(again[1], wanted[1])
+    for changes in ({'seed': 8, 'epoch': 2}, {'seed': 7, 'epoch': 3}):
+        assert not torch.equal(augmented(augmentation, **changes)[3][0], wanted[0])
+
+
+def test_drawing_leaves_the_global_generator_alone():
+    """Augmentation does not disturb what else is random in a run."""
+    torch.manual_seed(1)
+    wanted = torch.rand(3)
+    torch.manual_seed(1)
+    augmented()[0]
+    assert torch.equal(torch.rand(3), wanted)
+
+
+def test_color_jitter_spares_the_mask():
+    """Jitter of colours changes the picture only."""
+    color = Augmentation(crop=(32, 48), brightness=0.9, contrast=0.9)
+    one, other = augmented(GEOMETRY)[1], augmented(color)[1]
+    assert torch.equal(one[1], other[1])
+    assert not torch.equal(one[0], other[0])
+
+
+def test_plain_is_rgb_channels_first():
+    """Without augmentation the picture is only turned round."""
+    image, mask = Plain(Blocks())[1]
+    picture, ids = Blocks()[1]
+    assert (image.shape, image.dtype) == ((3, 48, 72), torch.uint8)
+    np.testing.assert_array_equal(image.numpy(), picture[..., ::-1].transpose(2, 0, 1))
+    np.testing.assert_array_equal(mask.numpy(), ids)
+    assert mask.dtype == torch.int64

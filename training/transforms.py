@@ -1,0 +1,87 @@
+"""Joint augmentation of pictures and masks on torchvision.transforms.v2."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from roadseg_ros.labels import UNLABELLED
+from training.config import Augmentation
+
+
+def training_transform(augmentation: Augmentation, frame_size: tuple[int, int]) -> v2.Transform:
+    """
+    Build the augmentation of a recipe.
+
+    :param augmentation: its numbers.
+    :param frame_size: (height, width) pictures are scaled to before the jitter.
+    :return: a transform of (tv Image, tv Mask) to crops of `augmentation.crop`.
+    """
+    fill = {tv_tensors.Image: 0, tv_tensors.Mask: UNLABELLED}
+    return v2.Compose([
+        v2.ScaleJitter(frame_size, augmentation.scale, antialias=True),
+        v2.RandomCrop(augmentation.crop, pad_if_needed=True, fill=fill),
+        v2.RandomHorizontalFlip(augmentation.flip),
+        v2.ColorJitter(augmentation.brightness, augmentation.contrast,
+                       augmentation.saturation, augmentation.hue),
+    ])
+
+
+class Augmented(Dataset):
+    """
+    A data set with its transform, as tensors (image, mask).
+
+    `image` is (3, H, W) uint8 RGB, `mask` (H, W) int64. The draw of each item follows from
+    seed, epoch and index alone, so an interrupted run sees what an uninterrupted one would.
+
+    :param dataset: items (H, W, 3) uint8 BGR and (H, W) uint8.
+    :param transform: joint transform of tv tensors.
+    :param seed: of the run; `epoch` is set from outside before each epoch.
+    """
+
+    def __init__(self, dataset: Dataset, transform: v2.Transform, seed: int) -> None:
+        self.dataset, self.transform, self.seed = dataset, transform, seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return an augmented item."""
+        picture, ids = self.dataset[index]
+        image = tv_tensors.Image(_channels_first(picture))
+        mask = tv_tensors.Mask(torch.from_numpy(ids))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(hash((self.seed, self.epoch, index)))
+            image, mask = self.transform(image, mask)
+        return image.as_subclass(Tensor), mask.as_subclass(Tensor).long()
+
+
+class Plain(Dataset):
+    """
+    A data set as tensors without augmentation: (3, H, W) uint8 RGB and (H, W) int64.
+
+    :param dataset: items (H, W, 3) uint8 BGR and (H, W) uint8.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        """Return the number of items."""
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Return an item."""
+        picture, ids = self.dataset[index]
+        return _channels_first(picture), torch.from_numpy(ids).long()
+
+
+def _channels_first(picture: np.ndarray) -> Tensor:
+    """Return (3, H, W) RGB from (H, W, 3) BGR."""
+    return torch.from_numpy(np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1)))
