@@ -51,7 +51,7 @@ setup(
         'numpy>=1.26',
         'opencv-python-headless>=4.8',
         'pyyaml>=6',
-        'rosbags>=0.10',
+        'rosbags>=0.11',
         'safetensors>=0.4',
         'timm>=1.0',
         # torch 2.13 resolves on some machines to a build that no torchvision fits.

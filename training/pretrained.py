@@ -1,12 +1,14 @@
-"""ImageNet weights for encoders, from packages that carry them; nothing is downloaded."""
+"""Weights to start from: ImageNet for encoders, or a checkpoint. Nothing is downloaded."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from roadseg_ros.checkpoint import load_checkpoint
 from roadseg_ros.models.network import Network
 
 
@@ -46,4 +48,26 @@ def load_imagenet(network: Network) -> None:
     encoder.load_state_dict(target)
 
 
-PRETRAINED = {'imagenet': load_imagenet}
+def load_weights(network: Network, source: str) -> None:
+    """
+    Fill a network with the weights a recipe starts from.
+
+    :param network: the network; its tensors are written.
+    :param source: 'imagenet' (the encoder only) or the path of a `.safetensors` checkpoint,
+        whose tensors are taken where name and shape agree: the classifier of another label
+        space stays as it was initialised.
+    :raises PretrainedError: neither, or nothing in the checkpoint fits.
+    :raises CheckpointError: the checkpoint cannot be read.
+    """
+    if source == 'imagenet':
+        return load_imagenet(network)
+    if not source.endswith('.safetensors'):
+        raise PretrainedError(f'unknown pretrained {source!r}; known: imagenet, or the path of a '
+                              '.safetensors checkpoint')
+    target = network.state_dict()
+    found = {name: torch.from_numpy(np.array(value))
+             for name, value in load_checkpoint(source).tensors.items()
+             if name in target and target[name].shape == value.shape}
+    if not found:
+        raise PretrainedError(f'no tensor of {source} fits {type(network).__name__}')
+    network.load_state_dict(target | found)

@@ -36,7 +36,7 @@ from roadseg_ros.models.registry import build_network
 from training.config import load_recipe, Recipe
 from training.datasets import make_dataset
 from training.losses import CLASS_WEIGHTS
-from training.pretrained import PRETRAINED
+from training.pretrained import load_weights
 from training.task import SegmentationTask
 from training.transforms import Augmented, Plain, training_transform
 
@@ -117,7 +117,7 @@ def make_task(recipe: Recipe, train: ConcatDataset) -> SegmentationTask:
     network = build_network(recipe.architecture,
                             {**recipe.arguments, 'num_classes': len(labels)})
     if recipe.pretrained is not None:
-        _lookup(PRETRAINED, recipe.pretrained, 'pretrained')(network)
+        load_weights(network, recipe.pretrained)
     weights = None
     if recipe.class_weights is not None:
         masks = (part.mask(i) for part in train.datasets for i in range(len(part)))

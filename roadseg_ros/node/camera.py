@@ -10,8 +10,8 @@ from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import (
-    qos_policy_name_from_kind, QoSProfile, QoSReliabilityPolicy as Reliability)
+from rclpy.qos import qos_policy_name_from_kind, QoSProfile
+from rclpy.qos import QoSReliabilityPolicy as Reliability
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from roadseg_ros.node.topics import camera_info_topic, COMPRESSED

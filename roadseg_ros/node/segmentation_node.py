@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import signal
 import sys
 import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
-import rclpy
 from rcl_interfaces.msg import SetParametersResult
+import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -340,6 +341,8 @@ def main(args: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
+        # An impatient second Ctrl-C must not end the tidying up in a traceback
+        signal.signal(signal.SIGINT, lambda *_: None)
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()

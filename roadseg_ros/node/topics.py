@@ -9,7 +9,7 @@ COMPRESSED = '/compressed'
 
 
 def base_topic(image_topic: str) -> str:
-    """Return the image topic without its transport, '/cam/image_raw/compressed' -> '/cam/image_raw'."""
+    """Return '/cam/image_raw' from '/cam/image_raw/compressed'."""
     return image_topic.removesuffix(COMPRESSED)
 
 

@@ -8,7 +8,6 @@ from roadseg_ros.models.registry import NETWORKS
 from training.config import Augmentation, ConfigError, load_recipe, Recipe
 from training.datasets import DATASETS
 from training.losses import CLASS_WEIGHTS
-from training.pretrained import PRETRAINED
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / 'training' / 'configs').glob('*.yaml'))
 REQUIRED = 'architecture: u_lite\narguments: {}\nlabels: camvid\ntrain: [{dataset: a}]\nval: []\n'
@@ -25,7 +24,7 @@ def test_shipped_recipes_parse_and_name_what_exists(path):
     recipe = load_recipe(path)
     assert recipe.architecture in NETWORKS
     assert len(load_label_space(recipe.labels)) > 1
-    assert recipe.pretrained is None or recipe.pretrained in PRETRAINED
+    assert recipe.pretrained in (None, 'imagenet') or recipe.pretrained.endswith('.safetensors')
     assert recipe.class_weights is None or recipe.class_weights in CLASS_WEIGHTS
     assert recipe.train and recipe.val
     assert {entry['dataset'] for entry in (*recipe.train, *recipe.val)} <= set(DATASETS)

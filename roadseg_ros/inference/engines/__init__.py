@@ -7,6 +7,8 @@ Its module is imported only when it is asked for.
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Protocol
 
 import numpy as np
@@ -49,8 +51,13 @@ def make_engine(checkpoint: Checkpoint, device: str, engine: str) -> Engine:
     """
     if engine not in ENGINES:
         raise EngineError(f'unknown engine {engine!r}; supported: {", ".join(ENGINES)}')
+    # Read by OpenMP when torch is first loaded. Threads that spin while they wait make a frame
+    # 17 times slower (1990 ms against 114) as soon as another process wants the same cores
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     try:
         from roadseg_ros.inference.engines.torch_engine import TorchEngine
     except ImportError as error:
-        raise EngineError(f'engine torch needs the package {error.name}: {error}') from error
+        raise EngineError(
+            f'engine torch needs the package {error.name}, which {sys.executable} does not have; '
+            'install it there, or use the environment that README.md sets up') from error
     return TorchEngine(checkpoint, device)
