@@ -54,9 +54,9 @@ def load_weights(network: Network, source: str) -> None:
 
     :param network: the network; its tensors are written.
     :param source: 'imagenet' (the encoder only) or the path of a `.safetensors` checkpoint,
-        whose tensors are taken where name and shape agree: the classifier of another label
-        space stays as it was initialised.
-    :raises PretrainedError: neither, or nothing in the checkpoint fits.
+        whose tensors are taken where the shape agrees: the classifier of another label space
+        stays as it was initialised.
+    :raises PretrainedError: neither, or the checkpoint is of another network.
     :raises CheckpointError: the checkpoint cannot be read.
     """
     if source == 'imagenet':
@@ -64,10 +64,11 @@ def load_weights(network: Network, source: str) -> None:
     if not source.endswith('.safetensors'):
         raise PretrainedError(f'unknown pretrained {source!r}; known: imagenet, or the path of a '
                               '.safetensors checkpoint')
+    checkpoint = load_checkpoint(source)
     target = network.state_dict()
-    found = {name: torch.from_numpy(np.array(value))
-             for name, value in load_checkpoint(source).tensors.items()
-             if name in target and target[name].shape == value.shape}
-    if not found:
-        raise PretrainedError(f'no tensor of {source} fits {type(network).__name__}')
-    network.load_state_dict(target | found)
+    if target.keys() != checkpoint.tensors.keys():
+        raise PretrainedError(f'{source} holds a {checkpoint.architecture}, whose tensors are '
+                              f'not those of {type(network).__name__}')
+    network.load_state_dict(target | {
+        name: torch.from_numpy(np.array(value)) for name, value in checkpoint.tensors.items()
+        if target[name].shape == value.shape})

@@ -93,7 +93,7 @@ PARAMETERS = (
               span=(1, 2 ** 31 - 1)),
     Parameter('cache.policy', 'off', 'how results are reused between frames',
               choices=CACHE_POLICIES, live=True),
-    Parameter('cache.interval', 3, 'frames from one key frame to the next, where a policy has them',
+    Parameter('cache.interval', 3, 'frames from one key frame to the next, in policies with them',
               span=(1, 1000), live=True),
     Parameter('cache.max_age_ms', 500, 'no reused pixel is older than this, milliseconds',
               span=(1, 60000), live=True),
