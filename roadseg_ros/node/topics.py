@@ -15,7 +15,7 @@ def base_topic(image_topic: str) -> str:
 
 def camera_info_topic(image_topic: str) -> str:
     """Return the sibling every ROS camera has: the last name replaced by `camera_info`."""
-    return f'{_parent(image_topic)}/camera_info'
+    return _parent(image_topic) + 'camera_info'
 
 
 def output_prefixes(image_topics: Sequence[str]) -> dict[str, str]:
@@ -37,7 +37,7 @@ def output_prefixes(image_topics: Sequence[str]) -> dict[str, str]:
     siblings = Counter(map(_parent, image_topics))
     prefixes = {}
     for topic in image_topics:
-        prefix = f'{_parent(topic)}/segmentation'
+        prefix = _parent(topic) + 'segmentation'
         if siblings[_parent(topic)] > 1:
             prefix += '/' + base_topic(topic).rpartition('/')[2]
         prefixes[topic] = prefix
@@ -45,5 +45,6 @@ def output_prefixes(image_topics: Sequence[str]) -> dict[str, str]:
 
 
 def _parent(image_topic: str) -> str:
-    """Return the namespace of the camera."""
-    return base_topic(image_topic).rpartition('/')[0]
+    """Return the namespace of the camera with its slash; '' for a bare relative name."""
+    base = base_topic(image_topic)
+    return base[:base.rfind('/') + 1]

@@ -40,5 +40,6 @@ def test_what_cannot_be_had_is_named(network, source, message):
 
 
 def test_a_checkpoint_of_another_network_is_refused(checkpoint_path):
-    with pytest.raises(PretrainedError, match='holds a u_lite, whose tensors are not those of UNet'):
-        load_weights(build_network('unet', {'num_classes': 3}), str(checkpoint_path))
+    network = build_network('unet', {'num_classes': 3})
+    with pytest.raises(PretrainedError, match='holds a u_lite, whose tensors are not those of UN'):
+        load_weights(network, str(checkpoint_path))
