@@ -1,0 +1,113 @@
+"""The segmentation node as a process of its own, in a ROS domain nobody else uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import os
+from pathlib import Path
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+
+from roadseg_ros.share import share_file
+
+DOMAINS = range(1, 102)  # Fast DDS's ports hold ids up to 101; 0 is what people use
+STOP_TIMEOUTS = ((signal.SIGINT, 10.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 10.0))
+
+
+class NodeError(ValueError):
+    """The node did not start or did not stay; carries what it said last."""
+
+
+def private_environment(log_folder: Path) -> dict[str, str]:
+    """
+    Return the variables that keep a ROS process to this machine and this demo.
+
+    :param log_folder: where rclpy writes its logs.
+    """
+    profile = str(share_file('config/fastdds.xml'))
+    return {'ROS_DOMAIN_ID': str(_free_domain()), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+            'ROS_LOG_DIR': str(log_folder), 'FASTRTPS_DEFAULT_PROFILES_FILE': profile,
+            'FASTDDS_DEFAULT_PROFILES_FILE': profile}
+
+
+class NodeProcess:
+    """
+    Start the node on entering, end it on leaving, however that happens.
+
+    :param topic: image topic it segments.
+    :param checkpoint: weights it loads.
+    :param device: it runs on.
+    :param output: file for what it prints.
+    """
+
+    def __init__(self, topic: str, checkpoint: Path, device: str, output: Path) -> None:
+        parameters = {'image_topics': f"['{topic}']", 'publish_compressed': 'true',
+                      'checkpoint': f"'{checkpoint.absolute()}'", 'device': f"'{device}'"}
+        self._command: Sequence[str] = [
+            sys.executable, '-m', 'roadseg_ros.node.segmentation_node', '--ros-args',
+            *(word for name, value in parameters.items() for word in ('-p', f'{name}:={value}'))]
+        self._output = output
+
+    def __enter__(self) -> NodeProcess:
+        """Start it."""
+        with self._output.open('wb') as output:
+            # OpenMP threads that spin between frames would take the processor from the player
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+                env={**os.environ, 'OMP_WAIT_POLICY': 'passive', 'PYTHONUNBUFFERED': '1'})
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Interrupt it, and insist if that is not enough."""
+        try:
+            for stop, timeout_sec in STOP_TIMEOUTS:
+                if self._process.poll() is None:
+                    self._process.send_signal(stop)
+                try:
+                    self._process.wait(timeout_sec)
+                    return
+                except subprocess.TimeoutExpired:
+                    continue
+        finally:
+            if self._process.poll() is None:
+                self._process.kill()
+
+    @property
+    def pid(self) -> int:
+        """Return its process id."""
+        return self._process.pid
+
+    def check(self) -> None:
+        """
+        Look whether it is well.
+
+        :raises NodeError: it ended, or could not configure itself.
+        """
+        text = self._output.read_text(errors='replace')
+        failed = re.search(r'configure failed: (.*)', text)
+        if failed:
+            raise NodeError(f'the node cannot start: {failed[1]}')
+        if self._process.poll() is not None:
+            raise NodeError(f'the node ended with status {self._process.returncode}: '
+                            f'{self.last_line()} (all of it: {self._output})')
+
+    def last_line(self) -> str:
+        """Return what it printed last."""
+        lines = self._output.read_text(errors='replace').strip().splitlines()
+        return lines[-1] if lines else 'it printed nothing'
+
+
+def _free_domain() -> int:
+    """Return a domain id whose first participant's port nobody holds."""
+    for domain in random.sample(DOMAINS, len(DOMAINS)):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', 7410 + 250 * domain))
+                return domain
+            except OSError:
+                continue
+    raise NodeError('every ROS domain from 1 to 101 is in use on this machine')
