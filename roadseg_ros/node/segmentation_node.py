@@ -13,9 +13,11 @@ import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 import rclpy
 from rclpy.clock import Clock, ClockType
+from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.validate_topic_name import validate_topic_name
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool, Trigger
 
@@ -58,6 +60,7 @@ class SegmentationNode(LifecycleNode):
         self.add_post_set_parameters_callback(self._take_parameters)
         self._settings: Settings | None = None
         self._segmenter: Segmenter | None = None
+        self._running = ''  # path of the checkpoint in use; a failed reload leaves it
         self._cameras: list[Camera] = []
         self._outputs: dict[str, Outputs] = {}
         self._statistics: dict[str, FrameStatistics] = {}
@@ -78,16 +81,16 @@ class SegmentationNode(LifecycleNode):
             if self._invalid:
                 raise ParameterError('; '.join(self._invalid.values()))
             self._settings = settings = read(self)
-            prefixes = output_prefixes(settings.image_topics)
+            for topic, prefix in output_prefixes(settings.image_topics).items():
+                validate_topic_name(topic)
+                self._cameras.append(Camera(self, topic, settings.input_reliability, self._wake))
+                self._outputs[topic] = Outputs(self, prefix, settings.publish_compressed)
+                self._statistics[topic] = FrameStatistics()
             self._segmenter = self._load(settings)
-        except (ValueError, CheckpointError, EngineError) as error:
-            self.get_logger().error(f'configure failed: {error}')
-            self._settings = None
+        except (ValueError, CheckpointError, EngineError, NameValidationException) as error:
+            self.get_logger().error(f'configure failed: {" ".join(str(error).split())}')
+            self._forget()
             return FAILURE
-        for topic, prefix in prefixes.items():
-            self._cameras.append(Camera(self, topic, settings.input_reliability, self._wake))
-            self._outputs[topic] = Outputs(self, prefix, settings.publish_compressed)
-            self._statistics[topic] = FrameStatistics()
         self._publish_labels()
         return SUCCESS
 
@@ -214,7 +217,7 @@ class SegmentationNode(LifecycleNode):
             DiagnosticStatus.OK, self.get_name(), segmenter.fallback or 'running', {
                 'device_asked': settings.device, 'device': segmenter.device,
                 'engine_asked': settings.engine, 'engine': segmenter.engine,
-                'fell_back': fell_back, 'checkpoint': settings.checkpoint_path,
+                'fell_back': fell_back, 'checkpoint': self._running,
                 'network': segmenter.checkpoint.architecture,
                 'classes': len(segmenter.labels), 'enabled': self._enabled,
                 'cache_policy': settings.cache_policy})
@@ -279,6 +282,7 @@ class SegmentationNode(LifecycleNode):
         started = time.perf_counter()
         segmenter = self._make_segmenter(settings)
         segmenter.warm_up()
+        self._running = settings.checkpoint_path
         self.get_logger().info(
             f'{segmenter.checkpoint.architecture} with {len(segmenter.labels)} classes runs on '
             f'{segmenter.device} with {segmenter.engine}, ready after '
