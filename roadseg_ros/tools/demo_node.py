@@ -55,10 +55,9 @@ class NodeProcess:
     def __enter__(self) -> NodeProcess:
         """Start it."""
         with self._output.open('wb') as output:
-            # OpenMP threads that spin between frames would take the processor from the player
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env={**os.environ, 'OMP_WAIT_POLICY': 'passive', 'PYTHONUNBUFFERED': '1'})
+                env={**os.environ, 'PYTHONUNBUFFERED': '1'})
         return self
 
     def __exit__(self, *_: object) -> None:
