@@ -7,16 +7,13 @@ from torch.utils.data import Dataset
 
 from roadseg_ros.scenes import Drive
 
-FRAMES_A_DRIVE = 4
-FRAME_GAP = 67  # frames between two of one drive: far enough apart to look different
-
 
 class SyntheticScenes(Dataset):
     """
-    Single frames of many synthetic drives; items are (image, mask) like CamVid's.
+    The first frame of each of many synthetic drives; items are (image, mask) like CamVid's.
 
     :param samples: how many.
-    :param seed: first seed; sample i comes from drive `seed + i // 4`.
+    :param seed: sample i is of drive `seed + i`: each has its own street, light and traffic.
     :param height: pixels.
     :param width: pixels.
     """
@@ -32,8 +29,7 @@ class SyntheticScenes(Dataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Return (H, W, 3) uint8 BGR and (H, W) uint8 ids."""
-        drive, frame = divmod(index, FRAMES_A_DRIVE)
-        return Drive(self.seed + drive, self.height, self.width).frame(frame * FRAME_GAP)
+        return Drive(self.seed + index, self.height, self.width).frame(0)
 
     def mask(self, index: int) -> np.ndarray:
         """Return the (H, W) uint8 ids."""
