@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 import itertools
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -95,15 +93,3 @@ def domain_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:
             'FASTRTPS_DEFAULT_PROFILES_FILE': profile}.items():
         monkeypatch.setenv(name, value)
     return domain
-
-
-@pytest.fixture
-def ros_context(domain_id: int) -> Iterator[Any]:
-    """Return an initialised rclpy context in the test's own domain; shut it down afterwards."""
-    import rclpy
-    from rclpy.context import Context
-
-    context = Context()
-    rclpy.init(context=context, domain_id=domain_id)
-    yield context
-    context.try_shutdown()

@@ -39,6 +39,8 @@ class SegmentationTask(pl.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         self.average = AveragedModel(
             self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True)
+        # DistributedDataParallel waits for the gradient of whatever asks for one
+        self.average.requires_grad_(False)
         self.recipe, self.labels, self.preprocessing = recipe, labels, preprocessing
         self.register_buffer('class_weights', class_weights, persistent=False)
         for name in ('mean', 'std'):

@@ -23,7 +23,8 @@ def training_transform(augmentation: Augmentation, frame_size: tuple[int, int]) 
     """
     fill = {tv_tensors.Image: 0, tv_tensors.Mask: UNLABELLED}
     return v2.Compose([
-        v2.ScaleJitter(frame_size, augmentation.scale, antialias=True),
+        # torchvision documents (height, width) here and reads (width, height)
+        v2.ScaleJitter(frame_size[::-1], augmentation.scale, antialias=True),
         v2.RandomCrop(augmentation.crop, pad_if_needed=True, fill=fill),
         v2.RandomHorizontalFlip(augmentation.flip),
         v2.ColorJitter(augmentation.brightness, augmentation.contrast,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+import re
 from typing import Any
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -190,10 +191,13 @@ def check_change(changes: Iterable[RosParameter], configured: bool) -> str | Non
 
 
 def _reason(parameter: Parameter, error: Exception) -> str:
-    """Return one line that names the parameter and what it takes."""
+    """Return one line that names the parameter, what it was given and what it takes."""
     if isinstance(error, ParameterError):
         return str(error)
     kind = {list: 'a list of texts', str: 'text', bool: 'true or false', int: 'a whole number',
             float: 'a number with a decimal point'}[type(parameter.default)]
     span = f' from {parameter.span[0]} to {parameter.span[1]}' if parameter.span else ''
-    return f'{parameter.name} must be {kind}{span}, as {parameter.default!r} is'
+    # rclpy's exceptions keep the value only inside their text
+    given = re.search(r"value \((.*?)\) for|to '(.*?)' of type", str(error))
+    was = f', not {next(filter(None, given.groups()))}' if given else ''
+    return f'{parameter.name} must be {kind}{span}, such as {parameter.default!r}{was}'

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import signal
 import sys
+import threading
 import time
 from typing import Any
 
@@ -12,11 +13,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 import numpy as np
 from rcl_interfaces.msg import SetParametersResult
 import rclpy
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.exceptions import NameValidationException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.task import Future
 from rclpy.validate_topic_name import validate_topic_name
 from sensor_msgs.msg import CompressedImage
 from std_srvs.srv import SetBool, Trigger
@@ -70,7 +73,9 @@ class SegmentationNode(LifecycleNode):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_service(SetBool, '~/enable', self._on_enable)
         self.create_service(Trigger, '~/reset_cache', self._on_reset_cache)
-        self.create_service(Trigger, '~/reload_checkpoint', self._on_reload_checkpoint)
+        # A group of its own: while this one awaits the weights, all else goes on
+        self.create_service(Trigger, '~/reload_checkpoint', self._on_reload_checkpoint,
+                            callback_group=MutuallyExclusiveCallbackGroup())
         self._enabled = True
 
     # Lifecycle
@@ -87,6 +92,7 @@ class SegmentationNode(LifecycleNode):
                 self._outputs[topic] = Outputs(self, prefix, settings.publish_compressed)
                 self._statistics[topic] = FrameStatistics()
             self._segmenter = self._load(settings)
+            self._running = settings.checkpoint_path
         except (ValueError, CheckpointError, EngineError, NameValidationException) as error:
             self.get_logger().error(f'configure failed: {" ".join(str(error).split())}')
             self._forget()
@@ -151,12 +157,16 @@ class SegmentationNode(LifecycleNode):
                 waiting.append((camera, *taken, frame, decoded_ms))
         if not waiting:
             return
-        results = segmenter.segment(
-            [frame for *_, frame, _ in waiting], [camera.topic for camera, *_ in waiting],
-            [_nanoseconds(message) for _, message, *_ in waiting])
-        for (camera, message, arrived, frame, decoded_ms), result in zip(waiting, results):
-            self._publish(camera, message, frame, arrived, decoded_ms,
-                          _gate(result, settings.min_confidence), segmenter, settings)
+        try:
+            results = segmenter.segment(
+                [frame for *_, frame, _ in waiting], [camera.topic for camera, *_ in waiting],
+                [_nanoseconds(message) for _, message, *_ in waiting])
+            for (camera, message, arrived, frame, decoded_ms), result in zip(waiting, results):
+                self._publish(camera, message, frame, arrived, decoded_ms,
+                              _gate(result, settings.min_confidence), segmenter, settings)
+        except Exception as error:  # of any engine or middleware: the frames fail, the node lives
+            for camera, *_ in waiting:
+                camera.fail(f'segmentation failed: {type(error).__name__}: {error}')
 
     def _decode(self, camera: Camera, message: Any, settings: Settings) -> np.ndarray | None:
         """Return a message's frame, or None after saying what is wrong with it."""
@@ -180,9 +190,8 @@ class SegmentationNode(LifecycleNode):
             'total': (finished - arrived) * 1e3})
 
     def _on_work_error(self, error: Exception) -> None:
-        """Keep the node alive when inference or publishing fails; say so."""
-        for camera in self._cameras:
-            camera.fail(f'segmentation failed: {type(error).__name__}: {error}')
+        """Say what went wrong outside any frame's own work; the worker goes on."""
+        self.get_logger().error(f'worker: {type(error).__name__}: {error}')
 
     # The executor's thread
 
@@ -260,21 +269,39 @@ class SegmentationNode(LifecycleNode):
         response.success, response.message = True, 'cache.policy is off: nothing is kept'
         return response
 
-    def _on_reload_checkpoint(self, request: Trigger.Request, response: Trigger.Response
-                              ) -> Trigger.Response:
+    async def _on_reload_checkpoint(self, request: Trigger.Request, response: Trigger.Response
+                                    ) -> Trigger.Response:
         """Load the checkpoint parameter's file beside the old one and swap, or keep the old."""
-        if self._settings is None:
+        settings, old = self._settings, self._segmenter
+        if settings is None:
             response.message = 'not configured: nothing to reload'
             return response
         try:
-            self._segmenter = self._load(self._settings)
+            new = await self._in_thread(lambda: self._load(settings))
         except (ValueError, EngineError) as error:
             response.message = f'kept the old checkpoint: {error}'
             self.get_logger().error(response.message)
             return response
+        if self._segmenter is not old:
+            response.message = 'dropped: the node was cleaned up while this was loading'
+            return response
+        self._segmenter, self._running = new, settings.checkpoint_path
         self._publish_labels()
-        response.success, response.message = True, f'running {self._settings.checkpoint_path}'
+        response.success, response.message = True, f'running {self._running}'
         return response
+
+    def _in_thread(self, function: Callable[[], Segmenter]) -> Future:
+        """Call a slow function beside the executor, which goes on receiving frames."""
+        future = Future(executor=self.executor)
+
+        def call() -> None:
+            try:
+                future.set_result(function())
+            except Exception as error:  # whoever awaits the future deals with it
+                future.set_exception(error)
+
+        threading.Thread(target=call, name='loading', daemon=True).start()
+        return future
 
     def _load(self, settings: Settings) -> Segmenter:
         """Load and warm up a segmenter, telling what is going on."""
@@ -282,7 +309,6 @@ class SegmentationNode(LifecycleNode):
         started = time.perf_counter()
         segmenter = self._make_segmenter(settings)
         segmenter.warm_up()
-        self._running = settings.checkpoint_path
         self.get_logger().info(
             f'{segmenter.checkpoint.architecture} with {len(segmenter.labels)} classes runs on '
             f'{segmenter.device} with {segmenter.engine}, ready after '

@@ -1,4 +1,6 @@
 """Augmentation: picture and mask move together, and each draw can be drawn again."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,9 @@ GEOMETRY = Augmentation(crop=(32, 48), scale=(0.6, 2.0), brightness=0, contrast=
 class Blocks(Dataset):
     """Pictures whose blue channel tells the id of each pixel: 20 * id."""
 
+    def __init__(self, larger=1):
+        self.larger = larger
+
     def __len__(self):
         """Return the number of items."""
         return 4
@@ -22,15 +27,16 @@ class Blocks(Dataset):
     def __getitem__(self, index):
         """Return blocks of ids 1 to 11 with their picture."""
         rng = np.random.default_rng(index)
-        mask = rng.integers(1, 12, (2, 3), np.uint8).repeat(24, 0).repeat(24, 1)
+        side = 24 * self.larger
+        mask = rng.integers(1, 12, (2, 3), np.uint8).repeat(side, 0).repeat(side, 1)
         image = np.zeros((*mask.shape, 3), np.uint8)
         image[..., 0], image[..., 2] = 20 * mask, 255
         return image, mask
 
 
-def augmented(augmentation=GEOMETRY, seed=0, epoch=0):
+def augmented(augmentation=GEOMETRY, seed=0, epoch=0, larger=1):
     """Return the augmented blocks at an epoch."""
-    data = Augmented(Blocks(), training_transform(augmentation, (48, 72)), seed)
+    data = Augmented(Blocks(larger), training_transform(augmentation, (48, 72)), seed)
     data.epoch = epoch
     return data
 
@@ -53,8 +59,28 @@ def test_picture_and_mask_stay_aligned(epoch):
         assert not image[:, ~labelled].any()
 
 
-def test_some_are_flipped_and_scaled():
-    """Over a few epochs every item looks different each time."""
+@pytest.mark.parametrize('factor', [0.5, 1.0, 2.0])
+def test_scale_is_of_the_frame_size_whatever_the_picture_has(factor):
+    """Blocks of 24 pixels at the frame size come out as 24 * factor, padded where short."""
+    height, width = int(48 * factor), int(72 * factor)
+    augmentation = replace(GEOMETRY, crop=(height, width), scale=(factor, factor), flip=0)
+    for larger in (1, 2, 3):
+        image, mask = augmented(augmentation, larger=larger)[0]
+        ids = mask[::int(24 * factor), ::int(24 * factor)]
+        np.testing.assert_array_equal(ids, Blocks()[0][1][::24, ::24])
+        assert not (mask == UNLABELLED).any() and image[0].float().mean() > 250
+
+
+def test_flip_is_left_to_right():
+    augmentation = replace(GEOMETRY, crop=(48, 72), scale=(1, 1))
+    picture, ids = Blocks()[0]
+    for flip, columns in ((0, slice(None)), (1, slice(None, None, -1))):
+        image, mask = augmented(replace(augmentation, flip=flip))[0]
+        np.testing.assert_array_equal(mask, ids[:, columns])
+        np.testing.assert_array_equal(image[2], picture[:, columns, 0])
+
+
+def test_every_epoch_draws_anew():
     views = [augmented(epoch=epoch)[0][1] for epoch in range(6)]
     for one in range(6):
         for other in range(one):
