@@ -7,9 +7,11 @@ pickled: a weight file from a stranger must not run code.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 import json
+import math
+from numbers import Real
 import os
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,13 @@ import numpy as np
 from safetensors import safe_open, SafetensorError
 from safetensors.numpy import save
 
-from roadseg_ros.labels import LabelSpace, LabelSpaceError
+from roadseg_ros.labels import LabelSpace
 from roadseg_ros.share import share_file
 
 FORMAT_VERSION = 1
 METADATA_KEY = 'roadseg'
 MAX_SIDE = 16384
+MAX_PIXELS = 2 ** 25  # what a network is ever asked to work on at once
 
 
 class CheckpointError(ValueError):
@@ -36,7 +39,7 @@ class Preprocessing:
     How a uint8 frame becomes network input: `(x * scale - mean) / std` per channel.
 
     :param channel_order: 'rgb' or 'bgr', the order the network wants.
-    :param scale: factor on uint8 values, such as 1/255.
+    :param scale: factor on uint8 values, such as 1/255; positive.
     :param mean: per channel, in `channel_order`.
     :param std: per channel, in `channel_order`, positive.
     :param height: of the frames trained at, pixels.
@@ -54,10 +57,15 @@ class Preprocessing:
         """Refuse values that no frame could be prepared with."""
         if self.channel_order not in ('rgb', 'bgr'):
             raise CheckpointError(f'channel order is rgb or bgr, not {self.channel_order!r}')
-        if not all(1 <= side <= MAX_SIDE for side in (self.height, self.width)):
-            raise CheckpointError(
-                f'frame size must be 1..{MAX_SIDE}, not {self.width}x{self.height}')
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+        sides = (self.height, self.width)
+        if not (all(type(side) is int and 1 <= side <= MAX_SIDE for side in sides)
+                and self.height * self.width <= MAX_PIXELS):
+            raise CheckpointError(f'frame size must be whole pixels, 1..{MAX_SIDE} a side and '
+                                  f'{MAX_PIXELS} in all, not {self.width}x{self.height}')
+        if not (_are_finite((self.scale,)) and self.scale > 0):
+            raise CheckpointError(f'scale is a positive number, not {self.scale!r}')
+        if not (len(self.mean) == len(self.std) == 3 and _are_finite(self.mean + self.std)
+                and min(self.std) > 0):
             raise CheckpointError('mean and std are three numbers each, std positive')
 
 
@@ -124,34 +132,35 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     path = Path(path).expanduser()
     try:
         with path.open('rb') as file:
-            start = file.read(8)
+            start = file.read(4)
     except OSError as error:
         raise CheckpointError(f'cannot read checkpoint {path}: {error.strerror}') from error
-    if start.startswith(b'PK\x03\x04') or start[:1] == b'\x80':
-        raise CheckpointError(
-            f'{path} is a pickled PyTorch file; only .safetensors checkpoints are loaded, '
-            'because a pickle can run code. Export one with training.train')
     try:
         with safe_open(path, framework='numpy') as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
-            if text is None:
-                raise CheckpointError(
-                    f'{path} is a safetensors file without roadseg metadata; '
-                    'use one written by training.train')
-            document = json.loads(text)
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-    except CheckpointError:
-        raise
     except (SafetensorError, TypeError, ValueError) as error:
+        # asked last: the length that a good file begins with may look like a pickle's first byte
+        if start.startswith(b'PK\x03\x04') or start[:1] == b'\x80':
+            raise CheckpointError(
+                f'{path} is a pickled PyTorch file; only .safetensors checkpoints are loaded, '
+                'because a pickle can run code. Export one with training.train') from error
         raise CheckpointError(
-            f'{path} is not a whole .safetensors file (truncated or another format): {error}'
-        ) from error
-    return _from_document(path, document, tensors)
+            f'{path} is not a whole .safetensors file of floats and integers (truncated, or '
+            f'another format): {error}') from error
+    if text is None:
+        raise CheckpointError(f'{path} is a safetensors file without roadseg metadata; '
+                              'use one written by training.train')
+    for name, values in tensors.items():
+        if not np.isfinite(values).all():
+            raise CheckpointError(f'{path}: tensor {name} holds values that are not finite')
+    return _from_document(path, text, tensors)
 
 
-def _from_document(path: Path, document: Any, tensors: dict[str, np.ndarray]) -> Checkpoint:
+def _from_document(path: Path, text: str, tensors: dict[str, np.ndarray]) -> Checkpoint:
     """Check the JSON document field by field and build the checkpoint."""
     try:
+        document = json.loads(text)
         version = document['format_version']
         if version != FORMAT_VERSION:
             raise CheckpointError(f'format version {version}, this release reads {FORMAT_VERSION}')
@@ -162,6 +171,15 @@ def _from_document(path: Path, document: Any, tensors: dict[str, np.ndarray]) ->
             labels=LabelSpace.from_json(document['labels']),
             preprocessing=Preprocessing(**fields), tensors=tensors,
             provenance=dict(document['provenance']))
-    except (CheckpointError, LabelSpaceError, KeyError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
         reason = f'{error.args[0]!r} is missing' if isinstance(error, KeyError) else error
         raise CheckpointError(f'{path}: its metadata does not fit: {reason}') from error
+
+
+def _are_finite(values: Sequence[object]) -> bool:
+    """Return whether all are numbers that a float can hold; JSON has others, and true."""
+    try:
+        return all(isinstance(value, Real) and not isinstance(value, bool)
+                   and math.isfinite(value) for value in values)
+    except OverflowError:
+        return False

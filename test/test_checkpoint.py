@@ -79,6 +79,14 @@ def test_failed_save_keeps_the_old_file(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ['a.safetensors']
 
 
+@pytest.mark.parametrize('length', range(0, 512, 8))
+def test_every_length_of_header_is_read(tmp_path, length):
+    """A header of 128 bytes and so on begins with the byte that a pickle begins with."""
+    path = tmp_path / 'a.safetensors'
+    make_checkpoint(provenance={'note': 'x' * length}).save(path)
+    assert load_checkpoint(path).provenance['note'] == 'x' * length
+
+
 def test_default_checkpoint_is_the_packaged_one():
     """The node runs with weights/roadseg.safetensors unless told otherwise."""
     assert default_checkpoint_path().parts[-2:] == ('weights', 'roadseg.safetensors')
@@ -110,6 +118,13 @@ def write_truncated(path):
     path.write_bytes(content[:len(content) * 2 // 3])
 
 
+def bfloat16_file():
+    """Return a whole file of a type that numpy does not have."""
+    import torch
+    from safetensors.torch import save
+    return save({'a': torch.zeros(2, dtype=torch.bfloat16)}, {'roadseg': '{}'})
+
+
 @pytest.mark.parametrize('write, reason', [
     (lambda path: None, 'cannot read checkpoint .*No such file'),
     (lambda path: path.mkdir(), 'cannot read checkpoint .*directory'),
@@ -120,7 +135,12 @@ def write_truncated(path):
     (lambda path: path.write_bytes(b'GIF89a, not weights'), 'not a whole .safetensors file'),
     (lambda path: save_file({'a': np.zeros(1)}, path), 'without roadseg metadata'),
     (lambda path: save_file({'a': np.zeros(1)}, path, metadata={'roadseg': '{'}),
-     'its metadata|not a whole'),
+     'metadata does not fit'),
+    (lambda path: save_file({'a': np.zeros(1)}, path, metadata={'roadseg': '[' * 100000}),
+     'metadata does not fit'),
+    (lambda path: make_checkpoint(tensors={'w': np.array([1, np.nan])}).save(path),
+     'tensor w holds values that are not finite'),
+    (lambda path: path.write_bytes(bfloat16_file()), 'not a whole .safetensors file of floats'),
     (lambda path: save_file({'a': np.zeros(1)}, path, metadata={'roadseg': 'null'}),
      'metadata does not fit'),
     (lambda path: rewrite(path, format_version=2), 'format version 2, this release reads 1'),
@@ -160,8 +180,19 @@ def test_pickles_are_never_run(tmp_path):
 
 @pytest.mark.parametrize('changes, reason', [
     ({'channel_order': 'gbr'}, "rgb or bgr, not 'gbr'"),
-    ({'height': 0}, 'frame size must be 1..16384, not 64x0'),
-    ({'width': 99999}, 'frame size must be 1..16384, not 99999x48'),
+    ({'height': 0}, 'frame size must be .*1..16384 a side.* not 64x0'),
+    ({'width': 99999}, 'frame size must be .*1..16384 a side.* not 99999x48'),
+    ({'height': 16384, 'width': 16384}, '33554432 in all, not 16384x16384'),
+    ({'height': 48.5}, 'whole pixels'),
+    ({'height': True}, 'whole pixels'),
+    ({'scale': 'x'}, "scale is a positive number, not 'x'"),
+    ({'scale': None}, 'scale is a positive number'),
+    ({'scale': 10 ** 400}, 'scale is a positive number'),
+    ({'scale': float('nan')}, 'scale is a positive number, not nan'),
+    ({'scale': 0}, 'scale is a positive number, not 0'),
+    ({'mean': (None, 0, 0)}, 'three numbers each'),
+    ({'std': (float('nan'), 1, 1)}, 'three numbers each'),
+    ({'std': ([1], [1], [1])}, 'three numbers each'),
     ({'mean': (0.5, 0.5)}, 'three numbers each'),
     ({'std': (1.0, 0.0, 1.0)}, 'std positive'),
 ])

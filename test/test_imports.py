@@ -163,7 +163,7 @@ def test_core_and_inference_load_neither_torch_nor_ros() -> None:
 
 def test_node_loads_no_torch() -> None:
     pytest.importorskip('rclpy')
-    assert not loaded_by('roadseg_ros.node.segmentation_node') & HEAVY
+    assert not loaded_by('roadseg_ros.node.lifecycle') & HEAVY
 
 
 def test_command_loads_no_torch() -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
+
+from roadseg_ros.checkpoint import MAX_PIXELS
 
 FRAME_HEIGHT = -1
 CHECKPOINT_HEIGHT = 0
@@ -31,7 +35,8 @@ def network_size(frame_size: tuple[int, int], height: int) -> tuple[int, int]:
     """
     Return the (height, width) a frame is resized to, aspect kept.
 
-    Very wide frames are limited by width instead, so that no frame costs without bound.
+    Very wide frames are limited by width instead, and all by `MAX_PIXELS`, so that no frame
+    costs without bound.
 
     :param frame_size: (height, width) of the frame.
     :param height: to work at, or -1 for the frame's own.
@@ -39,7 +44,8 @@ def network_size(frame_size: tuple[int, int], height: int) -> tuple[int, int]:
     own_height, own_width = frame_size
     if height == FRAME_HEIGHT:
         return own_height, own_width
-    scale = min(height / own_height, height * MAX_ASPECT / own_width)
+    scale = min(height / own_height, height * MAX_ASPECT / own_width,
+                math.sqrt(MAX_PIXELS / (own_height * own_width)))
     return max(1, round(own_height * scale)), max(1, round(own_width * scale))
 
 

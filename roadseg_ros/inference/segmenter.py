@@ -102,6 +102,10 @@ class Segmenter:
         for _ in range(2):
             self.segment([frame])
 
+    def close(self) -> None:
+        """Give the device's memory back; nothing can be segmented afterwards."""
+        self._engine.close()
+
     def segment(self, frames: Sequence[np.ndarray], streams: Sequence[str] | None = None,
                 stamps: Sequence[int] | None = None) -> list[Segmentation]:
         """

@@ -29,7 +29,7 @@ def build_network(architecture: str, arguments: Mapping[str, Any]) -> Network:
     :param arguments: keyword arguments of its constructor.
     :raises ValueError: unknown name (the known ones are listed) or arguments that do not fit.
     """
-    if architecture not in NETWORKS:
+    if not isinstance(architecture, str) or architecture not in NETWORKS:
         raise ValueError(f'unknown network {architecture!r}; known: {", ".join(NETWORKS)}')
     try:
         return NETWORKS[architecture](**arguments)
@@ -72,6 +72,16 @@ def _check_tensors(wanted: dict[str, tuple[int, ...]], found: dict[str, tuple[in
 
 
 def state_arrays(network: Network) -> dict[str, np.ndarray]:
-    """Return a network's state as numpy arrays, floats in half precision, for a checkpoint."""
-    return {name: (value.half() if value.is_floating_point() else value).cpu().numpy()
-            for name, value in network.state_dict().items()}
+    """
+    Return a network's state as numpy arrays for a checkpoint.
+
+    Floats are in half precision, save tensors with values beyond its range.
+    """
+    return {name: _shortened(value).cpu().numpy() for name, value in network.state_dict().items()}
+
+
+def _shortened(value: torch.Tensor) -> torch.Tensor:
+    """Return floats in half precision where that holds them."""
+    if not value.is_floating_point() or value.abs().max() > torch.finfo(torch.float16).max:
+        return value
+    return value.half()

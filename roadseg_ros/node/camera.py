@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+import math
 import threading
 import time
 from typing import Any
@@ -17,6 +18,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from roadseg_ros.node.topics import camera_info_topic, COMPRESSED
 
 _TYPE_NAMES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
+COMPLAINT_PERIOD_SEC = 5.0
 _RELIABILITIES = {'reliable': Reliability.RELIABLE, 'best_effort': Reliability.BEST_EFFORT}
 
 
@@ -28,15 +30,26 @@ class Camera:
     :param topic: the image topic.
     :param input_reliability: 'auto', 'reliable' or 'best_effort'.
     :param notify: called, from the executor's thread, when a frame lies in the slot.
+    :param info_is_shared: other cameras have their calibrations on the same topic; only those
+        with the frame_id of this camera's images are taken.
+
+    `counts` has received, dropped (a newer frame came first), disabled (paused), unheard
+    (nobody listened) and failed; frames lost before they reach the subscription are in none.
+    `last_error` says what was wrong with the last frame that failed, `obstacle` what keeps
+    frames from arriving at all.
     """
 
     def __init__(self, node: Node, topic: str, input_reliability: str,
-                 notify: Callable[[], None]) -> None:
+                 notify: Callable[[], None], info_is_shared: bool = False) -> None:
         self.topic = topic
         self.counts: Counter[str] = Counter()
         self.last_error = ''
+        self.obstacle = ''
         self.accepting = True
         self._node, self._notify, self._wanted = node, notify, input_reliability
+        self._info_is_shared = info_is_shared
+        self._frame_id: str | None = None
+        self._complained = -math.inf
         self._slot: tuple[Any, float] | None = None
         self._lock = threading.Lock()
         self._info: CameraInfo | None = None
@@ -49,13 +62,14 @@ class Camera:
         choice = self._choose()
         if choice == self._choice:
             return
-        if self._subscription is not None:
-            self._node.destroy_subscription(self._subscription)
+        former = self._subscription
         message_type, reliability = self._choice = choice
         self._subscription = self._node.create_subscription(
             message_type, self.topic, self._on_image,
             QoSProfile(depth=1, reliability=reliability),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible))
+        if former is not None:
+            self._node.destroy_subscription(former)
         if self._info_subscription is None:
             self._info_subscription = self._node.create_subscription(
                 CameraInfo, camera_info_topic(self.topic), self._on_info,
@@ -83,18 +97,26 @@ class Camera:
 
     def publisher_count(self) -> int:
         """Return how many publishers the image topic has."""
-        return self._node.count_publishers(self.topic)
+        # not count_publishers, which does not know of remapped names
+        return len(self._node.get_publishers_info_by_topic(self.topic))
 
     def fail(self, reason: str) -> None:
         """Count a frame that could not be segmented and remember why."""
         self.counts['failed'] += 1
         self.last_error = reason
-        self._node.get_logger().error(f'{self.topic}: {reason}', throttle_duration_sec=5.0)
+        # rclpy's own throttle is one for all cameras
+        now = time.monotonic()
+        if now - self._complained >= COMPLAINT_PERIOD_SEC:
+            self._complained = now
+            self._node.get_logger().error(f'{self.topic}: {reason}')
 
     def _choose(self) -> tuple[type, Reliability]:
         """Return the type the graph shows and the reliability every publisher can serve."""
-        publishers = [info for info in self._node.get_publishers_info_by_topic(self.topic)
-                      if info.topic_type in _TYPE_NAMES]
+        offered = self._node.get_publishers_info_by_topic(self.topic)
+        publishers = [info for info in offered if info.topic_type in _TYPE_NAMES]
+        if offered and not publishers:
+            self._hinder(f'{offered[0].topic_type} is published there; supported: '
+                         f'{", ".join(_TYPE_NAMES)}')
         # Before anyone publishes, keep what there is: a swap loses the frame in between
         kept = self._choice or (
             CompressedImage if self.topic.endswith(COMPRESSED) else Image, Reliability.RELIABLE)
@@ -107,6 +129,7 @@ class Camera:
     def _on_image(self, message: Any) -> None:
         """Put a message into the slot; what it displaces counts as dropped."""
         self.counts['received'] += 1
+        self.obstacle, self._frame_id = '', message.header.frame_id
         if not self.accepting:
             self.counts['disabled'] += 1
             return
@@ -117,8 +140,9 @@ class Camera:
         self._notify()
 
     def _on_info(self, message: CameraInfo) -> None:
-        """Keep the calibration unless it is empty."""
-        if message.width and message.height:
+        """Keep the calibration unless it is empty or another camera's."""
+        own = not self._info_is_shared or message.header.frame_id == self._frame_id
+        if message.width and message.height and own:
             self._info = message
 
     def _on_incompatible(self, event: Any) -> None:
@@ -126,5 +150,10 @@ class Camera:
         policy = qos_policy_name_from_kind(event.last_policy_kind)
         if self._wanted == 'auto' and policy == 'RELIABILITY':
             return
-        self.last_error = f'a publisher offers an incompatible QoS: {policy}'
-        self._node.get_logger().warning(f'{self.topic}: {self.last_error}')
+        self._hinder(f'a publisher offers an incompatible QoS: {policy}')
+
+    def _hinder(self, obstacle: str) -> None:
+        """Remember what keeps frames away, and say it once."""
+        if obstacle != self.obstacle:
+            self.obstacle = obstacle
+            self._node.get_logger().warning(f'{self.topic}: {obstacle}')

@@ -43,7 +43,9 @@ class Outputs:
                             for name, kind in topics.items()}
         self._latched = {'legend': node.create_publisher(Image, f'{prefix}/legend', LATCHED)}
         label_info = _label_info_type()
-        if label_info is not None:
+        if label_info is None:
+            node.get_logger().info('vision_msgs is not installed: no label_info', once=True)
+        else:
             self._latched['label_info'] = node.create_publisher(
                 label_info, f'{prefix}/label_info', LATCHED)
 
@@ -51,6 +53,10 @@ class Outputs:
         """Return the names of the per-frame topics that somebody listens to."""
         return {name for name, publisher in self._publishers.items()
                 if publisher.get_subscription_count()}
+
+    def wanted(self) -> bool:
+        """Return whether somebody listens to what takes a mask to make."""
+        return bool(self.listened() - {'camera_info'})
 
     def publish(self, header: Header, frame: np.ndarray, result: Segmentation,
                 labels: LabelSpace, alpha: float, info: CameraInfo | None) -> None:
@@ -70,17 +76,23 @@ class Outputs:
             if message is not None:
                 self._publishers[name].publish(message)
 
-    def publish_labels(self, labels: LabelSpace, threshold: float) -> None:
+    def publish_legend(self, labels: LabelSpace) -> None:
+        """Publish the picture of the classes and their colours, latched."""
+        self._latched['legend'].publish(to_image_message(legend(labels), 'rgb8', self._now()))
+
+    def publish_label_info(self, labels: LabelSpace, threshold: float) -> None:
         """
-        Publish legend and label info, both latched.
+        Publish which id means what, latched; vision_msgs asks for it again and again.
 
         :param labels: the label space.
         :param threshold: the confidence under which pixels are unlabelled.
         """
-        header = Header(stamp=self._node.get_clock().now().to_msg())
-        self._latched['legend'].publish(to_image_message(legend(labels), 'rgb8', header))
         if 'label_info' in self._latched:
-            self._latched['label_info'].publish(_label_info(labels, threshold, header))
+            self._latched['label_info'].publish(_label_info(labels, threshold, self._now()))
+
+    def _now(self) -> Header:
+        """Return a header with the time of the node's clock."""
+        return Header(stamp=self._node.get_clock().now().to_msg())
 
     def destroy(self) -> None:
         """Take all topics down."""

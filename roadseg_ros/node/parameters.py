@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+import difflib
 import re
 from typing import Any
 
@@ -144,13 +145,38 @@ def declare(node: Node) -> dict[str, str]:
     for parameter in PARAMETERS:
         row = (parameter.name, parameter.default, parameter.descriptor())
         try:
-            parameter.check(node.declare_parameter(*row).value)
+            value = node.declare_parameter(*row).value
+            if value is None:  # as rclpy reads an empty list
+                raise ParameterError(
+                    f'{parameter.name} is empty; give it such as {parameter.default!r}')
+            parameter.check(value)
         except (ParameterError, InvalidParameterTypeException,
                 InvalidParameterValueException) as error:
-            errors[parameter.name] = _reason(parameter, error)
+            reason = _reason(parameter, error)
+            if parameter.read_only:  # nobody could mend it, so it must not stop configure
+                node.get_logger().error(f'{reason}; goes on with {parameter.default}')
+            else:
+                errors[parameter.name] = reason
             if not node.has_parameter(parameter.name):
                 node.declare_parameter(*row, ignore_override=True)
     return errors
+
+
+def unknown_overrides(node: Node) -> list[str]:
+    """
+    Return one line for each parameter given at start that the node does not have.
+
+    :param node: the node, its parameters declared.
+    """
+    # rclpy has no public way to what files and launch gave
+    given = getattr(node, '_parameter_overrides', {})
+    lines = []
+    for name in given:
+        if not node.has_parameter(name) and not name.startswith('qos_overrides.'):
+            close = difflib.get_close_matches(name, _BY_NAME, 1)
+            hint = f'; did you mean {close[0]}?' if close else ''
+            lines.append(f'there is no parameter {name}: ignored{hint}')
+    return lines
 
 
 def read(node: Node) -> Settings:

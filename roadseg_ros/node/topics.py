@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 COMPRESSED = '/compressed'
+OUTPUT_NAMES = ('mask', 'overlay', 'color_mask', 'confidence', 'camera_info', 'provenance',
+                'mask/compressed', 'overlay/compressed', 'legend', 'label_info')
 
 
 def base_topic(image_topic: str) -> str:
@@ -29,7 +31,7 @@ def output_prefixes(image_topics: Sequence[str]) -> dict[str, str]:
     :return: by image topic, such as '/camera/front/segmentation'.
     :raises ValueError: empty, or two topics are the same camera.
     """
-    if not image_topics or not all(topic.strip('/') for topic in image_topics):
+    if not image_topics or not all(base_topic(topic).strip('/') for topic in image_topics):
         raise ValueError('image_topics must name at least one topic, none of them empty')
     twice = [topic for topic, count in Counter(map(base_topic, image_topics)).items() if count > 1]
     if twice:

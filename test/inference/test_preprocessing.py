@@ -41,6 +41,7 @@ def test_a_single_pixel_is_a_picture():
     ((10, 300), 360, (192, MAX_ASPECT * 360)),
     ((1, 3000), 48, (1, MAX_ASPECT * 48)),
     ((721, 3), -1, (721, 3)),
+    ((480, 640), 16384, (5017, 6689)),  # 2 ** 25 pixels
 ])
 def test_network_size_keeps_the_aspect(frame_size, height, wanted):
     """Frames go to the height asked for; very wide ones to the greatest width instead."""

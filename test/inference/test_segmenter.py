@@ -7,7 +7,7 @@ import torch
 
 from roadseg_ros.checkpoint import CheckpointError
 from roadseg_ros.inference.engines import EngineError
-from roadseg_ros.inference.engines.torch_engine import TorchEngine
+from roadseg_ros.inference.engines.torch_engine import MAX_SHAPES, TorchEngine
 from roadseg_ros.inference.preprocessing import FrameError
 from roadseg_ros.inference.segmenter import Segmenter
 
@@ -198,10 +198,11 @@ def test_cuda_agrees_with_the_cpu(checkpoint_path):
 def test_cuda_keeps_few_shapes(checkpoint_path):
     """Sizes beyond those kept compiled still come out right, also when they return."""
     segmenter = Segmenter(checkpoint_path, device='cuda', inference_height=-1)
-    sizes = [(8 * n, 64) for n in range(1, 7)]
+    sizes = [(8 * n, 64) for n in range(1, 11)]
     first = [segmenter.segment([noise(size)])[0] for size in sizes]
     for size, result in zip(sizes, first):
         same(segmenter.segment([noise(size)])[0], result)
+    assert len(segmenter._engine._graphs) == MAX_SHAPES
 
 
 @pytest.mark.parametrize('options, kind, reason', [

@@ -54,3 +54,31 @@ def test_narrow_floats_keep_the_ids(monkeypatch):
         batch = np.pad(image, (*padding, (0, 0)), mode='edge')[None]
         masks.append(engine.run(batch)[0])
     assert (masks[0] == masks[1]).mean() >= 0.99
+
+
+def test_any_number_of_cameras_needs_few_graphs(checkpoint, monkeypatch):
+    """Graphs (stood in for by the module on the CPU) are captured for powers of two alone."""
+    captured = []
+
+    class Graph:
+        def __init__(self, module, shape, device):
+            captured.append(shape)
+            self.module, self.batch = module, np.zeros(shape, np.uint8)
+
+        def run(self, frames):
+            self.batch[:len(frames)] = frames
+            return tuple(out.numpy()[:len(frames)]
+                         for out in self.module(torch.from_numpy(self.batch)))
+
+    engine = TorchEngine(checkpoint, 'cpu')
+    rng = np.random.default_rng(0)
+    batches = [rng.integers(0, 256, (count, 16, 24, 3), np.uint8)
+               for count in rng.integers(1, 9, 30)]
+    wanted = [engine.run(batch) for batch in batches]
+    monkeypatch.setattr(torch_engine, '_CudaGraph', Graph)
+    monkeypatch.setattr(engine, '_device', torch.device('cuda'))
+    for batch, (ids, confidence) in zip(batches, wanted):
+        found = engine.run(batch)
+        np.testing.assert_array_equal(found[0], ids)
+        assert np.abs(found[1].astype(int) - confidence).max() <= 2
+    assert sorted(shape[0] for shape in captured) == [1, 2, 4, 8]

@@ -6,11 +6,14 @@ import pytest
 
 pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 install')
 
+import rclpy  # noqa: E402
+from rclpy.context import Context  # noqa: E402
 from rclpy.qos import QoSProfile  # noqa: E402
 from rclpy.qos import QoSReliabilityPolicy as Reliability
-from sensor_msgs.msg import CompressedImage, Image  # noqa: E402
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 
 from roadseg_ros.node.camera import Camera  # noqa: E402
+from roadseg_ros.node.topics import camera_info_topic  # noqa: E402
 
 BEST_EFFORT = QoSProfile(depth=1, reliability=Reliability.BEST_EFFORT)
 FRAME = np.zeros((4, 6, 3), np.uint8)
@@ -22,9 +25,9 @@ def cameras(peer):
     """Return a function that makes a camera; take them down afterwards."""
     made = []
 
-    def make(topic='', reliability='auto'):
+    def make(topic='', reliability='auto', info_is_shared=False):
         camera = Camera(peer.node, topic or f'/slot_{next(names)}/image', reliability,
-                        lambda: None)
+                        lambda: None, info_is_shared)
         made.append(camera)
         return camera
 
@@ -96,6 +99,49 @@ def test_an_incompatible_publisher_is_named(peer, cameras):
     camera = cameras(reliability='reliable')
     camera.subscribe()
     publisher = peer.node.create_publisher(Image, camera.topic, BEST_EFFORT)
-    peer.wait(lambda: camera.last_error, 'the complaint')
-    assert camera.last_error == 'a publisher offers an incompatible QoS: RELIABILITY'
+    peer.wait(lambda: camera.obstacle, 'the complaint')
+    assert camera.obstacle == 'a publisher offers an incompatible QoS: RELIABILITY'
     peer.node.destroy_publisher(publisher)
+
+
+@pytest.fixture
+def stranger(ros_domain):
+    """Return a node of another participant: one alone cannot hold two types of a topic."""
+    context = Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('stranger', context=context)
+    yield node
+    node.destroy_node()
+    context.try_shutdown()
+
+
+def test_a_publisher_of_another_type_is_named(peer, cameras, stranger):
+    camera = cameras()
+    publisher = stranger.create_publisher(CameraInfo, camera.topic, 1)
+    peer.wait(lambda: camera.publisher_count(), 'the publisher')
+    camera.subscribe()
+    assert camera.obstacle == ('sensor_msgs/msg/CameraInfo is published there; supported: '
+                               'sensor_msgs/msg/Image, sensor_msgs/msg/CompressedImage')
+    stranger.destroy_publisher(publisher)
+    images = peer.publisher(Image, camera.topic)
+    publish(peer, camera, images, peer.image(FRAME))
+    assert camera.obstacle == ''
+
+
+@pytest.mark.parametrize('shared', [False, True])
+def test_a_shared_calibration_topic_is_sorted_by_frame_id(peer, cameras, shared):
+    camera = cameras(info_is_shared=shared)
+    camera.subscribe()
+    publish(peer, camera, peer.publisher(Image, camera.topic), peer.image(FRAME, 'right'))
+    infos = peer.publisher(CameraInfo, camera_info_topic(camera.topic))
+    heard = []
+    peer.node.create_subscription(CameraInfo, infos.topic_name, heard.append, 5)
+    peer.wait(lambda: infos.get_subscription_count() == 2, 'both subscriptions')
+    for frame_id, kept in (('left', not shared), ('right', True)):
+        info = CameraInfo(height=4, width=6)
+        info.header.frame_id = frame_id
+        count = len(heard)
+        infos.publish(info)
+        peer.wait(lambda c=count: len(heard) > c, 'the calibration')
+        peer.wait(lambda k=kept: camera.info or not k, 'the calibration')
+        assert (camera.info is not None and camera.info.header.frame_id == frame_id) == kept

@@ -151,7 +151,7 @@ def test_nothing_is_made_for_a_topic_nobody_listens_to(outputs, header, labels):
 
 
 def test_legend_reaches_who_comes_late(peer, outputs, prefix, labels):
-    outputs.publish_labels(labels, 0.0)
+    outputs.publish_legend(labels)
     messages = peer.collect(Image, f'{prefix}/legend', LATCHED)
     peer.wait(lambda: messages, 'the legend')
     assert messages[0].encoding == 'rgb8'

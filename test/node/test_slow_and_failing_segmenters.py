@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
 from roadseg_ros.inference.segmenter import Segmenter  # noqa: E402
-from roadseg_ros.node.segmentation_node import SegmentationNode  # noqa: E402
+from roadseg_ros.node.lifecycle import SegmentationNode  # noqa: E402
 
 
 class OddSegmenter(Segmenter):
@@ -84,6 +84,58 @@ def test_frames_are_served_while_a_checkpoint_loads(start, peer, picture):
     peer.exchange(publisher, peer.image(picture), masks)
 
 
+def test_the_newest_frame_wins_while_one_is_worked_on(start, peer, picture):
+    entered, leave = threading.Event(), threading.Event()
+
+    class Slow(Segmenter):
+        def segment(self, frames, streams=None, stamps=None):
+            if streams:
+                entered.set()
+                assert leave.wait(20)
+            return super().segment(frames, streams, stamps)
+
+    start(lambda settings: Slow(settings.checkpoint_path, device='cpu'))
+    publisher = peer.publisher(Image, '/a/image')
+    masks = peer.collect(Image, '/a/segmentation/mask')
+    diagnostics = peer.collect(DiagnosticArray, '/diagnostics')
+    peer.heard('/a/segmentation/mask')
+    frames = [peer.image(picture) for _ in range(6)]
+    publisher.publish(frames[0])
+    peer.wait(entered.is_set, 'the first frame to be worked on')
+    for count, frame in enumerate(frames[1:], 2):
+        publisher.publish(frame)
+        peer.wait(lambda c=count: values(diagnostics, 'a').get('received') == str(c), 'receipt')
+    leave.set()
+    peer.wait(lambda: len(masks) == 2, 'two masks')
+    assert [mask.header for mask in masks] == [frames[0].header, frames[-1].header]
+    peer.wait(lambda: values(diagnostics, 'a')['published'] == '2', 'the count')
+    assert values(diagnostics, 'a')['dropped'] == '4'
+
+
+def values(diagnostics, camera):
+    """Return the latest numbers of a camera."""
+    name = f'roadseg: /{camera}/image'
+    return next(({value.key: value.value for value in status.values}
+                 for message in reversed(diagnostics) for status in message.status
+                 if status.name == name), {})
+
+
+def test_weights_that_break_on_loading_are_an_error_in_one_line(start, peer, picture):
+    def make_once(settings, loaded=[]):  # noqa: B006
+        loaded.append(settings)
+        if len(loaded) > 1:
+            raise RuntimeError('CUDA out of\nmemory')
+        return make(settings)
+
+    start(make_once)
+    response = peer.call(Trigger, '/roadseg/reload_checkpoint')
+    assert not response.success
+    assert response.message == 'kept the old checkpoint: RuntimeError: CUDA out of memory'
+    masks = peer.collect(Image, '/a/segmentation/mask')
+    peer.heard('/a/segmentation/mask')
+    peer.exchange(peer.publisher(Image, '/a/image'), peer.image(picture), masks)
+
+
 def test_a_failure_counts_against_the_frames_it_hit_alone(start, peer, picture):
     start(make)
     masks, diagnostics = {}, peer.collect(DiagnosticArray, '/diagnostics')
@@ -94,13 +146,8 @@ def test_a_failure_counts_against_the_frames_it_hit_alone(start, peer, picture):
     peer.exchange(cameras['b'], peer.image(picture), masks['b'])
     cameras['a'].publish(peer.image(np.zeros_like(picture)))
 
-    def failed():
-        statuses = {status.name: status for message in diagnostics for status in message.status}
-        return {name[-7]: next(value.value for value in status.values if value.key == 'failed')
-                for name, status in statuses.items() if name.startswith('roadseg: ')}
-
-    peer.wait(lambda: failed().get('a') == '1', 'the failure in diagnostics')
-    assert failed() == {'a': '1', 'b': '0'}
-    assert 'RuntimeError: out of device memory' in str(diagnostics[-1]) + str(diagnostics[-2])
+    peer.wait(lambda: values(diagnostics, 'a').get('failed') == '1', 'the failure')
+    assert 'RuntimeError: out of device memory' in values(diagnostics, 'a')['last_error']
+    assert values(diagnostics, 'b')['failed'] == '0'
     for name, publisher in cameras.items():
         peer.exchange(publisher, peer.image(picture), masks[name])

@@ -29,7 +29,7 @@ def test_a_relative_topic_stays_relative():
     assert camera_info_topic('image_raw') == 'camera_info'
 
 
-@pytest.mark.parametrize('topics', [[], [''], ['/cam/image', '/']])
+@pytest.mark.parametrize('topics', [[], [''], ['/cam/image', '/'], ['/compressed']])
 def test_no_name_is_refused(topics):
     with pytest.raises(ValueError, match='at least one topic'):
         output_prefixes(topics)

@@ -1,8 +1,7 @@
 """
 Engines run the whole frame of a checkpoint: uint8 BGR in, uint8 ids and confidence out.
 
-An engine is a class with `name`, `device`, `input_stride` and a thread-safe `run(frames)`.
-Its module is imported only when it is asked for.
+The module of an engine is imported only when it is asked for.
 """
 
 from __future__ import annotations
@@ -37,6 +36,9 @@ class Engine(Protocol):
         :param frames: (N, H, W, 3) uint8 BGR, H and W multiples of `input_stride`.
         :return: class ids and confidence, both (N, H, W) uint8.
         """
+
+    def close(self) -> None:
+        """Give the device's memory back; nothing can be run afterwards."""
 
 
 def make_engine(checkpoint: Checkpoint, device: str, engine: str) -> Engine:

@@ -14,7 +14,7 @@ from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.registry import network_from_checkpoint
 
-MAX_SHAPES = 4
+MAX_SHAPES = 8
 WARM_UP_RUNS = 3
 
 
@@ -51,9 +51,19 @@ class TorchEngine:
         """
         with self._lock, torch.inference_mode():
             if self._device.type == 'cuda':
-                return self._graph(frames.shape).run(frames)
+                # powers of two: cameras come together in every number, a capture takes long
+                count = 1 << (len(frames) - 1).bit_length()
+                return self._graph((count, *frames.shape[1:])).run(frames)
             ids, confidence = self._module(torch.from_numpy(frames))
             return ids.numpy(), confidence.numpy()
+
+    def close(self) -> None:
+        """Free the weights and graphs, and what torch holds back of the GPU's memory."""
+        with self._lock:
+            self._graphs.clear()
+            del self._module
+            if self._device.type == 'cuda':
+                torch.cuda.empty_cache()
 
     def _graph(self, shape: tuple[int, ...]) -> _CudaGraph:
         """Return the graph of a shape; keep the latest few."""
@@ -73,26 +83,31 @@ class _CudaGraph:
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.host_in = torch.empty(shape, dtype=torch.uint8, pin_memory=True)
         self.device_in = torch.zeros(shape, dtype=torch.uint8, device=device)
+        # weights and input were made on the caller's stream
+        self.stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(self.stream):
             for _ in range(WARM_UP_RUNS):
                 module(self.device_in)
         self.stream.synchronize()
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph, stream=self.stream):
+        # another thread may be loading a checkpoint meanwhile, which only 'global' forbids
+        with torch.cuda.graph(self.graph, stream=self.stream,
+                              capture_error_mode='thread_local'):
             self.device_out = module(self.device_in)
         self.host_out = tuple(torch.empty(out.shape, dtype=torch.uint8, pin_memory=True)
                               for out in self.device_out)
 
     def run(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Replay the graph on a batch; the results are copies the caller may keep."""
-        self.host_in.numpy()[...] = frames
+        """Replay the graph on a batch of at most its size; the caller may keep the results."""
+        count = len(frames)
+        self.host_in.numpy()[:count] = frames
         with torch.cuda.stream(self.stream):
             self.device_in.copy_(self.host_in, non_blocking=True)
             self.graph.replay()
             for host, device in zip(self.host_out, self.device_out):
                 host.copy_(device, non_blocking=True)
         self.stream.synchronize()
-        ids, confidence = (host.numpy().copy() for host in self.host_out)
+        ids, confidence = (host.numpy()[:count].copy() for host in self.host_out)
         return ids, confidence
 
 

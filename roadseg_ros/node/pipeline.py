@@ -1,0 +1,129 @@
+"""From the newest frame of each camera to its published masks; runs in the worker's thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+import math
+import time
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import CompressedImage
+
+from roadseg_ros.inference.segmenter import Segmentation, Segmenter
+from roadseg_ros.labels import UNLABELLED
+from roadseg_ros.node.image_messages import decode_compressed, ImageMessageError, to_bgr
+from roadseg_ros.node.parameters import Settings
+from roadseg_ros.node.stream import Stream
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A decoded frame on its way."""
+
+    stream: Stream
+    message: Any
+    arrived: float  # perf_counter, s
+    frame: np.ndarray  # (H, W, 3) uint8 BGR
+    decode_ms: float
+
+
+class Pipeline:
+    """
+    Decode, segment and publish what waits in the cameras' slots.
+
+    :param streams: the cameras.
+    :param running: says whether results can still be published.
+    """
+
+    def __init__(self, streams: Sequence[Stream], running: Callable[[], bool]) -> None:
+        self._streams = streams
+        self._running = running
+
+    def run(self, segmenter: Segmenter, settings: Settings) -> None:
+        """
+        Serve the newest frame of every camera that has one, together.
+
+        :param segmenter: to run.
+        :param settings: as they are now.
+        """
+        pending = [frame for stream in self._streams
+                   if (frame := self._take(stream, settings)) is not None]
+        if pending:
+            self._serve(pending, segmenter, settings)
+
+    def _take(self, stream: Stream, settings: Settings) -> _Pending | None:
+        """Return a camera's newest frame, None if there is none to segment."""
+        taken = stream.camera.take()
+        if taken is None:
+            return None
+        if not stream.outputs.wanted():
+            stream.camera.counts['unheard'] += 1
+            return None
+        message, arrived = taken
+        convert = decode_compressed if isinstance(message, CompressedImage) else to_bgr
+        started = time.perf_counter()
+        try:
+            frame = convert(message, settings.max_image_pixels)
+        except ImageMessageError as error:
+            stream.camera.fail(str(error))
+            return None
+        return _Pending(stream, message, arrived, frame, (time.perf_counter() - started) * 1e3)
+
+    def _serve(self, pending: Sequence[_Pending], segmenter: Segmenter, settings: Settings
+               ) -> None:
+        """Segment and publish frames; where that fails, each alone, so the good ones live."""
+        try:
+            results = segmenter.segment(
+                [item.frame for item in pending],
+                [item.stream.camera.topic for item in pending],
+                [_nanoseconds(item.message) for item in pending])
+        except Exception as error:  # whatever an engine raises, the node lives
+            if len(pending) == 1:
+                self._fail(pending[0], error)
+            else:
+                for item in pending:
+                    self._serve([item], segmenter, settings)
+            return
+        for item, result in zip(pending, results):
+            try:
+                self._publish(item, result, segmenter, settings)
+            except Exception as error:  # of the middleware: this frame's loss alone
+                self._fail(item, error)
+
+    def _publish(self, item: _Pending, result: Segmentation, segmenter: Segmenter,
+                 settings: Settings) -> None:
+        """Publish one result and note how long it took."""
+        started = time.perf_counter()
+        item.stream.outputs.publish(
+            item.message.header, item.frame, gate(result, settings.min_confidence),
+            segmenter.labels, settings.overlay_alpha, item.stream.camera.info)
+        finished = time.perf_counter()
+        item.stream.statistics.add({
+            'decode': item.decode_ms, **result.timing_ms, 'publish': (finished - started) * 1e3,
+            'total': (finished - item.arrived) * 1e3})
+
+    def _fail(self, item: _Pending, error: Exception) -> None:
+        """Count a frame as failed, unless all that happened is that the node is leaving."""
+        if self._running():
+            item.stream.camera.fail(f'segmentation failed: {type(error).__name__}: {error}')
+
+
+def gate(result: Segmentation, min_confidence: float) -> Segmentation:
+    """
+    Make pixels below a confidence unlabelled.
+
+    :param result: of a frame.
+    :param min_confidence: lowest probability that stays, in steps of 1/255.
+    """
+    if min_confidence <= 0 or result.confidence is None:
+        return result
+    ids = np.where(result.confidence < math.ceil(255 * min_confidence), np.uint8(UNLABELLED),
+                   result.class_ids)
+    return replace(result, class_ids=ids)
+
+
+def _nanoseconds(message: Any) -> int:
+    """Return a message's stamp in integer nanoseconds."""
+    return message.header.stamp.sec * 10 ** 9 + message.header.stamp.nanosec
