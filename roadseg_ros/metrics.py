@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+import math
+from typing import Any
+
 import numpy as np
 
 from roadseg_ros.labels import UNLABELLED
@@ -59,3 +63,20 @@ class ConfusionMatrix:
         """Return the share of labelled pixels that are right; nan when there are none."""
         total = self.matrix.sum()
         return float(np.diag(self.matrix[:, :-1]).sum() / total) if total else float('nan')
+
+    def summary(self, names: Sequence[str]) -> dict[str, Any]:
+        """
+        Return what the counts say, ready for JSON.
+
+        :param names: of the classes in id order.
+        :return: `mean_iou`, `pixel_accuracy` and `iou` by class name, rounded to four decimals;
+            None where nothing occurred.
+        """
+        return {'mean_iou': _rounded(self.mean_iou()),
+                'pixel_accuracy': _rounded(self.pixel_accuracy()),
+                'iou': dict(zip(names, map(_rounded, self.iou())))}
+
+
+def _rounded(value: float) -> float | None:
+    """Return a number JSON can hold."""
+    return None if math.isnan(value) else round(float(value), 4)

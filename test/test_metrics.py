@@ -1,4 +1,5 @@
 """The confusion matrix against counts made by hand."""
+import json
 import math
 
 import numpy as np
@@ -43,6 +44,18 @@ def test_nothing_counted_is_nan(truth):
     confusion.update(truth, np.zeros_like(truth))
     assert math.isnan(confusion.mean_iou())
     assert math.isnan(confusion.pixel_accuracy())
+
+
+def test_summary_is_rounded_and_fit_for_json():
+    """Four decimals under the classes' names, None for what does not occur."""
+    confusion = ConfusionMatrix(3)
+    assert confusion.summary('abc') == {
+        'mean_iou': None, 'pixel_accuracy': None, 'iou': {'a': None, 'b': None, 'c': None}}
+    confusion.update(TRUTH, PREDICTION)
+    result = confusion.summary('abc')
+    assert result == {'mean_iou': 0.5833, 'pixel_accuracy': 0.6667,
+                      'iou': {'a': 0.6667, 'b': 0.5, 'c': None}}
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
 @pytest.mark.parametrize('truth, prediction, reason', [

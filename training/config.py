@@ -3,11 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, MISSING
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from training.checks import (
+    ascending_pair,
+    check_fields,
+    DATASETS,
+    MAPPING,
+    number,
+    one_of,
+    optional,
+    pair,
+    TEXT,
+    whole,
+)
+
+AUGMENTATION_CHECKS = {
+    'crop': pair(whole(1)), 'scale': ascending_pair(number(0.01)), 'flip': number(0, 1),
+    'brightness': number(0), 'contrast': number(0), 'saturation': number(0),
+    'hue': number(0, 0.5),
+}
+RECIPE_CHECKS = {
+    'architecture': TEXT, 'arguments': MAPPING, 'labels': TEXT, 'train': DATASETS,
+    'val': DATASETS, 'frame_size': pair(whole(1)), 'pretrained': optional(TEXT),
+    'class_weights': optional(TEXT), 'epochs': whole(1), 'batch_size': whole(1),
+    'learning_rate': number(0), 'encoder_learning_rate': number(0), 'weight_decay': number(0),
+    'warmup_epochs': number(0), 'ema_decay': number(0, 1),
+    'early_stopping_patience': optional(whole(1)), 'validate_every': whole(1),
+    'precision': one_of('32-true', '16-mixed', 'bf16-mixed'), 'workers': whole(0),
+    'seed': whole(0),
+}
 
 
 class ConfigError(ValueError):
@@ -26,6 +55,10 @@ class Augmentation:
     saturation: float = 0.4
     hue: float = 0.02
 
+    def __post_init__(self) -> None:
+        """Refuse what is no number or lies out of range."""
+        check_fields(self, AUGMENTATION_CHECKS, 'augmentation.')
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -34,6 +67,8 @@ class Recipe:
 
     `train` and `val` list data sets, each a mapping with `dataset` (a name in
     `training.datasets.DATASETS`) and that data set's arguments.
+
+    :raises ValueError: a field is of another type or out of range; the message names it.
     """
 
     architecture: str
@@ -58,13 +93,18 @@ class Recipe:
     workers: int = 1
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        """Refuse what is of another type or out of range."""
+        check_fields(self, RECIPE_CHECKS)
+
 
 def load_recipe(path: str | Path) -> Recipe:
     """
     Read a recipe.
 
     :param path: a YAML file with the fields of `Recipe`.
-    :raises ConfigError: missing file, bad YAML, an unknown or a missing field.
+    :raises ConfigError: missing file, bad YAML, an unknown or missing field, or one that holds
+        what it cannot.
     """
     path = Path(path)
     try:
@@ -73,17 +113,26 @@ def load_recipe(path: str | Path) -> Recipe:
         reason = ' '.join(str(error).split())
         raise ConfigError(f'cannot read recipe {path}: {reason}') from error
     try:
-        augmentation = _build(Augmentation, document.pop('augmentation', {}))
-        return _build(Recipe, {**document, 'augmentation': augmentation})
-    except (TypeError, AttributeError, ValueError) as error:
+        recipe: Recipe = _build(Recipe, document, 'a recipe')
+    except ValueError as error:
         raise ConfigError(f'{path}: {error}') from error
+    return recipe
 
 
-def _build(kind: type, values: Mapping[str, Any]) -> Any:
-    """Build a dataclass from a mapping, lists as tuples; name fields that do not exist."""
-    known = [item.name for item in fields(kind)]
-    unknown = sorted(set(values) - set(known))
+def _build(kind: type, values: Any, name: str) -> Any:
+    """Build a dataclass from a mapping, lists as tuples; name fields that do not fit it."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f'{name} must be a mapping of fields, not {values!r}')
+    values = {key: tuple(value) if isinstance(value, list) else value
+              for key, value in values.items()}
+    known = {item.name: item for item in fields(kind)}
+    unknown = [str(key) for key in values if key not in known]
     if unknown:
         raise ValueError(f'unknown field {", ".join(unknown)}; known: {", ".join(known)}')
-    return kind(**{name: tuple(value) if isinstance(value, list) else value
-                   for name, value in values.items()})
+    missing = [key for key, item in known.items() if key not in values
+               and item.default is MISSING and item.default_factory is MISSING]
+    if missing:
+        raise ValueError(f'missing field {", ".join(missing)}')
+    if 'augmentation' in values:
+        values['augmentation'] = _build(Augmentation, values['augmentation'], 'augmentation')
+    return kind(**values)

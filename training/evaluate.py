@@ -12,11 +12,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 import json
-import math
 import sys
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from roadseg_ros.checkpoint import default_checkpoint_path
@@ -26,8 +24,7 @@ from roadseg_ros.labels import LabelSpace
 from roadseg_ros.metrics import ConfusionMatrix
 from roadseg_ros.scenes import Drive
 from training.datasets import DATASETS, make_dataset
-
-Frame = tuple[np.ndarray, np.ndarray]
+from training.datasets.frames import Frame
 
 
 def evaluate(segmenter: Segmenter, frames: Iterable[Frame]) -> ConfusionMatrix:
@@ -46,21 +43,8 @@ def evaluate(segmenter: Segmenter, frames: Iterable[Frame]) -> ConfusionMatrix:
     return confusion
 
 
-def summary(confusion: ConfusionMatrix, labels: LabelSpace) -> dict[str, Any]:
-    """
-    Return what the counts say, ready for JSON.
-
-    :param confusion: the counts.
-    :param labels: the label space that they are in.
-    :return: `mean_iou`, `pixel_accuracy` and `iou` by class name; None where nothing occurred.
-    """
-    return {'mean_iou': _number(confusion.mean_iou()),
-            'pixel_accuracy': _number(confusion.pixel_accuracy()),
-            'iou': dict(zip(labels.names, map(_number, confusion.iou())))}
-
-
 def table(result: dict[str, Any]) -> str:
-    """Return a summary as aligned lines of text, the totals last."""
+    """Return a confusion matrix's summary as aligned lines of text, the totals last."""
     rows = {**result['iou'], 'mean IoU': result['mean_iou'],
             'pixel accuracy': result['pixel_accuracy']}
     width = max(map(len, rows))
@@ -68,25 +52,21 @@ def table(result: dict[str, Any]) -> str:
                      for name, value in rows.items())
 
 
-def _number(value: float) -> float | None:
-    """Return a plain float, None for nan, which JSON does not have."""
-    return None if math.isnan(value) else float(value)
-
-
-def _open_frames(options: argparse.Namespace) -> tuple[Iterator[Frame], int]:
+def _open_frames(options: argparse.Namespace, labels: LabelSpace) -> tuple[Iterator[Frame], int]:
     """Return the frames that the command line asks for, and how many."""
-    if options.samples < 1:
-        raise ValueError(f'samples must be positive, not {options.samples}')
+    if options.drive and options.dataset != 'synthetic':
+        raise ValueError('--drive goes with --dataset synthetic; other data sets already '
+                         'come in the order of their names')
+    arguments: dict[str, Any] = (
+        {'samples': options.samples, 'seed': options.seed} if options.dataset == 'synthetic'
+        else {'root': options.root, 'split': options.split})
+    if options.unlabelled_id is not None:
+        arguments['unlabelled_id'] = options.unlabelled_id
+    data = make_dataset([{'dataset': options.dataset, **arguments}])
+    data.require(labels, f'the checkpoint {options.checkpoint}')
     if options.drive:
-        if options.dataset != 'synthetic':
-            raise ValueError('--drive goes with --dataset synthetic; other data sets already '
-                             'come in the order of their names')
         drive = Drive(options.seed)
         return (drive.frame(index) for index in range(options.samples)), options.samples
-    arguments = ({'samples': options.samples, 'seed': options.seed}
-                 if options.dataset == 'synthetic'
-                 else {'root': options.root, 'split': options.split})
-    data = make_dataset([{'dataset': options.dataset, **arguments}])
     return (data[index] for index in range(len(data))), len(data)
 
 
@@ -99,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     add('--dataset', default='camvid', help=f'one of {", ".join(DATASETS)} (default: camvid)')
     add('--root', default='data/camvid', help='folder of the data set (default: data/camvid)')
     add('--split', default='val', help='default: val')
+    add('--unlabelled-id', type=int, metavar='ID',
+        help='id that means unlabelled in the files, beside 255 (default: 11 for camvid)')
     add('--samples', type=int, default=40, help='synthetic: how many frames (default: 40)')
     add('--seed', type=int, default=0, help='synthetic: first seed (default: 0)')
     add('--drive', action='store_true', help='synthetic: consecutive frames of one drive')
@@ -116,10 +98,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         segmenter = Segmenter(options.checkpoint, device=options.device, engine=options.engine,
                               inference_height=options.inference_height)
-        frames, count = _open_frames(options)
+        frames, count = _open_frames(options, segmenter.labels)
         # disable=None: no bar where nobody watches
         progress = tqdm(frames, total=count, unit='frame', disable=None)
-        result = summary(evaluate(segmenter, progress), segmenter.labels)
+        result = evaluate(segmenter, progress).summary(segmenter.labels.names)
     except (ValueError, EngineError) as error:
         print(f'training.evaluate: {" ".join(str(error).split())}', file=sys.stderr)
         return 2

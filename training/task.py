@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any
+from typing import Any, cast
 
-import numpy as np
 import pytorch_lightning as pl
+from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 import torch
-from torch import nn, Tensor
-from torch.nn.functional import interpolate, pad
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from roadseg_ros.checkpoint import Checkpoint, Preprocessing
+from roadseg_ros.inference.preprocessing import network_size, restore
 from roadseg_ros.labels import LabelSpace
 from roadseg_ros.metrics import ConfusionMatrix
+from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.network import Network
 from roadseg_ros.models.registry import state_arrays
 from training.config import Recipe
@@ -33,12 +34,17 @@ class SegmentationTask(pl.LightningModule):
     :param class_weights: (C,) float32 or None.
     """
 
+    class_weights: Tensor | None
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, network: Network, recipe: Recipe, labels: LabelSpace,
                  preprocessing: Preprocessing, class_weights: Tensor | None) -> None:
         super().__init__()
-        self.network = network.to(memory_format=torch.channels_last)
-        self.average = AveragedModel(
-            self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True)
+        # torch's stubs do not know memory_format
+        self.network: Network = network.to(  # type: ignore[call-overload]
+            memory_format=torch.channels_last)
+        self.average = AveragedModel(self.network, use_buffers=True)
         # DistributedDataParallel waits for the gradient of whatever asks for one
         self.average.requires_grad_(False)
         self.recipe, self.labels, self.preprocessing = recipe, labels, preprocessing
@@ -48,6 +54,11 @@ class SegmentationTask(pl.LightningModule):
             self.register_buffer(name, values, persistent=False)
         self.confusion = ConfusionMatrix(len(labels))
         self.metrics: dict[str, Any] = {}
+
+    @property
+    def averaged(self) -> Network:
+        """Return the network with the moving average of the weights."""
+        return cast(Network, self.average.module)
 
     def prepare(self, image: Tensor) -> Tensor:
         """Return network input from (N, 3, H, W) uint8 RGB."""
@@ -66,7 +77,7 @@ class SegmentationTask(pl.LightningModule):
         """Move the average after each step."""
         # the plain decay would keep the start's random decoder alive for several epochs
         decay = min(self.recipe.ema_decay, (1 + self.global_step) / (10 + self.global_step))
-        self.average.multi_avg_fn = get_ema_multi_avg_fn(decay)
+        self.average.multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self.average.update_parameters(self.network)
 
     def on_validation_epoch_start(self) -> None:
@@ -74,35 +85,45 @@ class SegmentationTask(pl.LightningModule):
         self.confusion = ConfusionMatrix(len(self.labels))
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        """Count the averaged network's masks at the frame's own size."""
-        image, mask = batch
-        height, width = image.shape[-2:]
-        stride = self.network.input_stride
-        padded = pad(image.float(), (0, -width % stride, 0, -height % stride), mode='replicate')
-        scores = interpolate(self.average(self.prepare(padded)), size=padded.shape[-2:],
-                             mode='bilinear', align_corners=False)
-        ids = scores[..., :height, :width].argmax(1)
-        self.confusion.update(mask.cpu().numpy().astype(np.uint8),
-                              ids.cpu().numpy().astype(np.uint8))
+        """
+        Count the averaged network's masks as `training.evaluate` does.
+
+        Frames go the segmenter's way, through its own functions. What can still differ is
+        precision: the node's weights are rounded to half, and its engine picks its own.
+        """
+        frames, masks = batch
+        module = FrameModule(self.averaged, self.preprocessing).to(self.device)
+        ids, _ = module(frames)
+        for truth, found in zip(masks.cpu().numpy(), ids.cpu().numpy()):
+            size = network_size(truth.shape, self.preprocessing.height)
+            self.confusion.update(truth, restore(found, size, truth.shape))
 
     def on_validation_epoch_end(self) -> None:
         """Sum the counts of all processes and log what they say."""
         counts = torch.from_numpy(self.confusion.matrix).to(self.device)
-        self.confusion.matrix = self.trainer.strategy.reduce(
-            counts, reduce_op='sum').cpu().numpy()
-        self.metrics = {
-            'mean_iou': self.confusion.mean_iou(),
-            'pixel_accuracy': self.confusion.pixel_accuracy(),
-            'iou': {name: None if math.isnan(value) else round(float(value), 4)
-                    for name, value in zip(self.labels.names, self.confusion.iou())},
-        }
-        self.log('val/mean_iou', self.metrics['mean_iou'], prog_bar=True)
-        self.log('val/pixel_accuracy', self.metrics['pixel_accuracy'])
+        counts = self.trainer.strategy.reduce(counts, reduce_op='sum')
+        self.confusion.matrix = counts.cpu().numpy()
+        self.metrics = {'validated_epoch': self.current_epoch + 1,
+                        **self.confusion.summary(self.labels.names)}
+        for name in ('mean_iou', 'pixel_accuracy'):
+            value = self.metrics[name]
+            # equal in every process already; said so that Lightning does not warn
+            self.log(f'val/{name}', math.nan if value is None else value,
+                     prog_bar=name == 'mean_iou', sync_dist=True)
 
-    def configure_optimizers(self) -> dict[str, Any]:
-        """Return AdamW, the encoder slower than the rest, with warm-up and a cosine."""
-        encoder = getattr(self.network, 'encoder', None)
-        slow = set(map(id, encoder.parameters())) if self.recipe.pretrained else set()
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the last validation's metrics."""
+        checkpoint['metrics'] = self.metrics
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take them back."""
+        self.metrics = checkpoint.get('metrics', {})
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """Return AdamW, a pretrained encoder slower than the rest, with warm-up and a cosine."""
+        encoder: Any = getattr(self.network, 'encoder', None)
+        fine_tuned = self.recipe.pretrained is not None and encoder is not None
+        slow = set(map(id, encoder.parameters())) if fine_tuned else set()
         groups = [
             {'params': [p for p in self.network.parameters() if id(p) in slow],
              'lr': self.recipe.encoder_learning_rate},
@@ -123,7 +144,7 @@ class SegmentationTask(pl.LightningModule):
 
         :param provenance: what to say of the run beside the last validation's metrics.
         """
-        network: nn.Module = copy.deepcopy(self.average.module).to('cpu')
+        network = copy.deepcopy(self.averaged).cpu()
         return Checkpoint(
             architecture=self.recipe.architecture,
             arguments={**self.recipe.arguments, 'num_classes': len(self.labels)},

@@ -9,8 +9,12 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from roadseg_ros.inference.preprocessing import network_size, padded_size, prepare_frame
 from roadseg_ros.labels import UNLABELLED
 from training.config import Augmentation
+from training.datasets.frames import Joined
+
+Item = tuple[Tensor, Tensor]
 
 
 def training_transform(augmentation: Augmentation, frame_size: tuple[int, int]) -> v2.Transform:
@@ -32,7 +36,7 @@ def training_transform(augmentation: Augmentation, frame_size: tuple[int, int]) 
     ])
 
 
-class Augmented(Dataset):
+class Augmented(Dataset[Item]):
     """
     A data set with its transform, as tensors (image, mask).
 
@@ -44,7 +48,7 @@ class Augmented(Dataset):
     :param seed: of the run; `epoch` is set from outside before each epoch.
     """
 
-    def __init__(self, dataset: Dataset, transform: v2.Transform, seed: int) -> None:
+    def __init__(self, dataset: Joined, transform: v2.Transform, seed: int) -> None:
         self.dataset, self.transform, self.seed = dataset, transform, seed
         self.epoch = 0
 
@@ -52,7 +56,7 @@ class Augmented(Dataset):
         """Return the number of items."""
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> Item:
         """Return an augmented item."""
         picture, ids = self.dataset[index]
         image = tv_tensors.Image(_channels_first(picture))
@@ -63,24 +67,32 @@ class Augmented(Dataset):
         return image.as_subclass(Tensor), mask.as_subclass(Tensor).long()
 
 
-class Plain(Dataset):
+class Prepared(Dataset[Item]):
     """
-    A data set as tensors without augmentation: (3, H, W) uint8 RGB and (H, W) int64.
+    Frames as the segmenter hands them to the network, without augmentation, and their masks.
+
+    A frame is (padded H, padded W, 3) uint8 BGR at the height the node works at, its mask
+    (H, W) uint8 at the picture's own size.
 
     :param dataset: items (H, W, 3) uint8 BGR and (H, W) uint8.
+    :param height: pixels the node works at.
+    :param stride: of the network's input.
     """
 
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Joined, height: int, stride: int) -> None:
+        self.dataset, self.height, self.stride = dataset, height, stride
 
     def __len__(self) -> int:
         """Return the number of items."""
         return len(self.dataset)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, index: int) -> Item:
         """Return an item."""
         picture, ids = self.dataset[index]
-        return _channels_first(picture), torch.from_numpy(ids).long()
+        size = network_size(ids.shape, self.height)
+        frame = np.empty((*padded_size(size, self.stride), 3), np.uint8)
+        prepare_frame(picture, size, frame)
+        return torch.from_numpy(frame), torch.from_numpy(ids)
 
 
 def _channels_first(picture: np.ndarray) -> Tensor:

@@ -1,16 +1,25 @@
 """Recipes: every shipped one parses, and mistakes are named."""
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from roadseg_ros.labels import load_label_space
 from roadseg_ros.models.registry import NETWORKS
-from training.config import Augmentation, ConfigError, load_recipe, Recipe
+from training.config import (
+    Augmentation,
+    AUGMENTATION_CHECKS,
+    ConfigError,
+    load_recipe,
+    Recipe,
+    RECIPE_CHECKS,
+)
 from training.datasets import DATASETS
 from training.losses import CLASS_WEIGHTS
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / 'training' / 'configs').glob('*.yaml'))
-REQUIRED = 'architecture: u_lite\narguments: {}\nlabels: camvid\ntrain: [{dataset: a}]\nval: []\n'
+REQUIRED = ('architecture: u_lite\narguments: {}\nlabels: camvid\ntrain: [{dataset: a}]\n'
+            'val: [{dataset: b}]\n')
 
 
 def test_there_are_recipes():
@@ -42,20 +51,21 @@ def test_lists_become_tuples_and_the_rest_has_defaults(tmp_path):
     path = tmp_path / 'own.yaml'
     path.write_text(REQUIRED + 'frame_size: [48, 64]\naugmentation: {crop: [32, 40]}\n')
     assert load_recipe(str(path)) == Recipe(
-        architecture='u_lite', arguments={}, labels='camvid', train=({'dataset': 'a'},), val=(),
-        frame_size=(48, 64), augmentation=Augmentation(crop=(32, 40)))
+        architecture='u_lite', arguments={}, labels='camvid', train=({'dataset': 'a'},),
+        val=({'dataset': 'b'},), frame_size=(48, 64), augmentation=Augmentation(crop=(32, 40)))
 
 
 @pytest.mark.parametrize('content, reason', [
     (None, 'cannot read recipe'),
     (b'a: [', 'cannot read recipe'),
     (b'\xff\xfe\xfd', 'cannot read recipe'),
-    (b'', 'own.yaml'),
-    (b'- a\n- b\n', 'own.yaml'),
-    (b'architecture: u_lite\n', "own.yaml: .*missing .* 'arguments'"),
+    (b'', 'a recipe must be a mapping of fields, not None'),
+    (b'- a\n- b\n', 'a recipe must be a mapping of fields'),
+    (b'architecture: u_lite\n', 'missing field arguments, labels, train, val'),
     (REQUIRED.encode() + b'epoch: 3\n', 'unknown field epoch; known: .*epochs'),
     (REQUIRED.encode() + b'augmentation: {zoom: 2}\n', 'unknown field zoom; known: .*scale'),
-    (REQUIRED.encode() + b'augmentation: 3\n', 'own.yaml'),
+    (REQUIRED.encode() + b'augmentation: 3\n', 'augmentation must be a mapping'),
+    (REQUIRED.encode() + b'3: 4\n', 'unknown field 3'),
 ])
 def test_recipes_that_cannot_be_read_are_named(tmp_path, content, reason):
     """The error names the file and what is wrong in it, in one line."""
@@ -66,3 +76,42 @@ def test_recipes_that_cannot_be_read_are_named(tmp_path, content, reason):
         load_recipe(path)
     assert str(path) in str(caught.value)
     assert '\n' not in str(caught.value)
+
+
+@pytest.mark.parametrize('line, reason', [
+    ('val: []', 'val must be a list of data sets, each {dataset: name, ...}, not []'),
+    ('train: {dataset: a}', 'train must be a list of data sets'),
+    ('val: [{root: a}]', 'val must be a list of data sets'),
+    ('arguments: [3]', 'arguments must be a mapping, not [3]'),
+    ('labels: 3', 'labels must be text, not 3'),
+    ('frame_size: 48', 'frame_size must be a list of two, each a whole number from 1, not 48'),
+    ('frame_size: [48, 64, 3]', 'frame_size must be a list of two'),
+    ('frame_size: [48, 0]', 'frame_size must be a list of two'),
+    ('epochs: ten', "epochs must be a whole number from 1, not 'ten'"),
+    ('epochs: 0', 'epochs must be a whole number from 1, not 0'),
+    ('batch_size: 2.5', 'batch_size must be a whole number from 1, not 2.5'),
+    ('workers: true', 'workers must be a whole number from 0, not True'),
+    ('learning_rate: 1e-3', "(YAML wants 1.0e-3 for 1e-3), not '1e-3'"),
+    ('learning_rate: .nan', 'learning_rate must be a number from 0'),
+    ('ema_decay: 1.5', 'ema_decay must be a number in 0..1'),
+    ('pretrained: 3', 'pretrained must be text, or nothing, not 3'),
+    ('precision: half', 'precision must be one of 32-true, 16-mixed, bf16-mixed'),
+    ('augmentation: {crop: 32}', 'augmentation.crop must be a list of two'),
+    ('augmentation: {scale: [2, 1]}', 'the lower first, not [2, 1]'),
+    ('augmentation: {hue: 0.7}', 'augmentation.hue must be a number in 0..0.5'),
+])
+def test_values_that_do_not_fit_are_named(tmp_path, line, reason):
+    """The error names the field, what it wants and what it got."""
+    path = tmp_path / 'own.yaml'
+    field = line.partition(':')[0]
+    kept = [given for given in REQUIRED.splitlines() if not given.startswith(f'{field}:')]
+    path.write_text('\n'.join([*kept, line]))
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path)
+    assert reason in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_every_field_is_checked():
+    """A field that is added gets a check too."""
+    assert set(AUGMENTATION_CHECKS) == {item.name for item in fields(Augmentation)}
+    assert set(RECIPE_CHECKS) == {item.name for item in fields(Recipe)} - {'augmentation'}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from training.datasets import make_dataset
-from training.datasets.camvid import CamVid, DatasetError
+from training.datasets.folders import CamVid, Folders
+from training.datasets.frames import DatasetError
 from training.datasets.synthetic import SyntheticScenes
 
 NAMES = ['0001TP_2.png', '0001TP_10.png', '0006R0_1.png']
@@ -63,8 +64,9 @@ def test_missing_mask_is_named(root):
 
 @pytest.mark.parametrize('mask, reason', [
     (np.zeros((5, 8), np.uint8), r'is \(5, 8\), its picture \(6, 8\)'),
-    (np.full((6, 8), 12, np.uint8), 'ids must be 0..11 in one channel, .* highest 12'),
-    (np.full((6, 8), 255, np.uint8), 'highest 255'),
+    (np.full((6, 8), 12, np.uint8), r'id 12 is none of the 11 classes sky, .*, bicyclist '
+                                     r'\(0..10\), nor unlabelled \(11 or 255\)'),
+    (np.full((6, 8), 300, np.uint16), 'id 300 is none of'),
     (np.zeros((6, 8, 3), np.uint8), r'in one channel, found shape \(6, 8, 3\)'),
 ])
 def test_masks_that_do_not_fit_are_named(root, mask, reason):
@@ -78,11 +80,11 @@ def test_masks_that_do_not_fit_are_named(root, mask, reason):
 def test_masks_of_16_bits_are_read(root):
     """Some tools write ids as 16-bit PNG; they arrive as uint8."""
     mask = np.full((6, 8), 7, np.uint16)
-    mask[0, 0] = 11
+    mask[0, 0], mask[0, 2] = 11, 255
     write(root / 'trainannot' / NAMES[2], mask)
     found = CamVid(root, 'train').mask(2)
     assert found.dtype == np.uint8
-    assert found[0, :2].tolist() == [255, 7]
+    assert found[0, :3].tolist() == [255, 7, 255]
 
 
 @pytest.mark.parametrize('folder', ['train', 'trainannot'])
@@ -91,6 +93,58 @@ def test_broken_pictures_are_named(root, folder):
     (root / folder / NAMES[2]).write_bytes(b'not a picture')
     with pytest.raises(DatasetError, match=f'cannot read .*{folder}/{NAMES[2]}'):
         CamVid(root, 'train')[2]
+
+
+@pytest.fixture
+def own(root):
+    """Return the same folder with a label space of 13 classes of its own."""
+    lines = [f'- {{name: thing{index}, color: [{index}, 0, 0]}}' for index in range(13)]
+    (root / 'labels.yaml').write_text('\n'.join(lines))
+    mask = np.full((6, 8), 12, np.uint8)
+    mask[0, :3] = 11, 30, 255
+    write(root / 'trainannot' / NAMES[2], mask)
+    return root
+
+
+def test_own_label_spaces_may_have_more_classes_than_camvid(own):
+    """The labels beside the pictures say what an id may be; 255 is always unlabelled."""
+    data = Folders(own, 'train', unlabelled_id=30)
+    assert data.labels.names == tuple(f'thing{index}' for index in range(13))
+    assert data.mask(2)[0, :4].tolist() == [11, 255, 255, 12]
+    with pytest.raises(DatasetError, match=r'id 30 is none of .* nor unlabelled \(255\)'):
+        Folders(own, 'train').mask(2)
+
+
+def test_labels_can_lie_elsewhere(own, tmp_path):
+    """A path given is read in place of the folder's own file."""
+    (tmp_path / 'two.yml').write_text('- {name: a, color: [0, 0, 1]}\n'
+                                      '- {name: b, color: [0, 0, 2]}\n')
+    data = Folders(own, 'train', labels=tmp_path / 'two.yml', unlabelled_id=11)
+    assert data.labels.names == ('a', 'b')
+    with pytest.raises(DatasetError, match='id 30 is none of the 2 classes a, b'):
+        data.mask(2)
+
+
+def test_unlabelled_must_not_be_a_class(own):
+    """An id cannot mean both."""
+    with pytest.raises(DatasetError, match="unlabelled_id 11 is the class 'thing11'"):
+        Folders(own, 'train', unlabelled_id=11)
+
+
+def test_folders_without_labels_say_where_they_belong(root):
+    """The file that is missing is named."""
+    with pytest.raises(ValueError, match="no label space '.*labels.yaml'"):
+        Folders(root, 'train')
+
+
+def test_other_classes_are_refused(own, labels):
+    """Ids are scored by position, so the names must agree, in order."""
+    data = make_dataset([{'dataset': 'synthetic', 'samples': 1},
+                         {'dataset': 'folders', 'root': own, 'split': 'train'}])
+    with pytest.raises(DatasetError, match='Folders has the classes thing0, .*; mine has sky'):
+        data.require(labels, 'mine')
+    make_dataset([{'dataset': 'synthetic', 'samples': 1},
+                  {'dataset': 'camvid', 'root': own, 'split': 'train'}]).require(labels, 'mine')
 
 
 def test_real_camvid(camvid_root):
@@ -123,13 +177,18 @@ def test_data_sets_join_in_the_order_of_the_recipe(root):
                            {'dataset': 'synthetic', 'samples': 2, 'height': 40, 'width': 50}])
     assert len(joined) == 5
     assert [joined[index][1].shape for index in (2, 3)] == [(6, 8), (40, 50)]
+    for index, mask in enumerate(joined.masks()):
+        np.testing.assert_array_equal(mask, joined[index][1])
+    assert index == 4
 
 
 @pytest.mark.parametrize('entry, reason', [
-    ({'dataset': 'mars'}, "unknown dataset 'mars'; known: camvid, synthetic"),
-    ({}, 'unknown dataset None; known: camvid, synthetic'),
+    ({'dataset': 'mars'}, "unknown dataset 'mars'; known: camvid, folders, synthetic"),
+    ({}, 'unknown dataset None; known: camvid, folders, synthetic'),
     ({'dataset': 'camvid', 'root': '.'}, 'dataset camvid: .*split'),
     ({'dataset': 'synthetic', 'samples': 1, 'rain': True}, 'dataset synthetic: .*rain'),
+    ({'dataset': 'synthetic', 'samples': 0}, 'samples must be a whole number from 1, not 0'),
+    ({'dataset': 'synthetic', 'samples': 1, 'height': 'tall'}, "height .* not 'tall'"),
 ])
 def test_entries_that_do_not_fit_are_named(entry, reason):
     """Unknown names list the known ones; arguments that do not fit are named."""

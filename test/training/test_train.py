@@ -1,13 +1,15 @@
 """A small training run from end to end: what it writes, and that resuming changes nothing."""
 from dataclasses import asdict
+import shutil
 
+import cv2
 import numpy as np
 import pytest
 from pytorch_lightning.callbacks import Callback
 import torch
 import yaml
 
-from roadseg_ros.checkpoint import load_checkpoint
+from roadseg_ros.checkpoint import Checkpoint, load_checkpoint
 from roadseg_ros.inference.segmenter import Segmenter
 from training import train as train_module
 from training.config import load_recipe
@@ -29,12 +31,15 @@ class Interruption(Exception):
     """What stops a run half way."""
 
 
-class StopAfterFirstEpoch(Callback):
-    """Stop as a killed process would, once the first epoch is behind."""
+class StopAfterEpochs(Callback):
+    """Stop as a killed process would, once the first epochs are behind."""
+
+    def __init__(self, epochs=1):
+        self.epochs = epochs
 
     def on_train_batch_start(self, trainer, task, batch, index):
-        """Raise in the middle of the second epoch."""
-        if trainer.current_epoch == 1 and index == 1:
+        """Raise in the middle of the next epoch."""
+        if trainer.current_epoch == self.epochs and index == 1:
             raise Interruption
 
 
@@ -84,6 +89,7 @@ def test_exported_file_says_where_it_comes_from(finished, labels):
     assert (checkpoint.preprocessing.height, checkpoint.preprocessing.width) == (48, 64)
     provenance = checkpoint.provenance
     assert (provenance['recipe'], provenance['epochs']) == ('tiny', 3)
+    assert provenance['metrics']['validated_epoch'] == 3
     assert provenance['train'] == RECIPE['train']
     assert 0 <= provenance['metrics']['mean_iou'] <= 1
     assert set(provenance['metrics']['iou']) == set(labels.names)
@@ -113,7 +119,7 @@ def test_resumed_equals_uninterrupted(finished, tmp_path, monkeypatch, workers):
     callbacks = train_module._callbacks
     with monkeypatch.context() as patch:
         patch.setattr(train_module, '_callbacks',
-                      lambda *arguments: [*callbacks(*arguments), StopAfterFirstEpoch()])
+                      lambda *arguments: [*callbacks(*arguments), StopAfterEpochs()])
         with pytest.raises(Interruption):
             run(tmp_path / 'run', workers=workers)
     assert load_checkpoint(tmp_path / 'run' / 'last.safetensors').provenance['epochs'] == 1
@@ -131,7 +137,7 @@ def test_rare_validation_keeps_a_checkpoint_of_every_epoch(tmp_path, monkeypatch
     """An interrupted run loses at most the epoch that it was in."""
     callbacks = train_module._callbacks
     monkeypatch.setattr(train_module, '_callbacks',
-                        lambda *arguments: [*callbacks(*arguments), StopAfterFirstEpoch()])
+                        lambda *arguments: [*callbacks(*arguments), StopAfterEpochs()])
     with pytest.raises(Interruption):
         run(tmp_path / 'run', validate_every=3)
     assert (tmp_path / 'run' / 'last.ckpt').is_file()
@@ -151,9 +157,11 @@ def test_early_stopping_ends_a_run_that_does_not_get_better(tmp_path):
     ({'pretrained': 'coco'}, "unknown pretrained 'coco'; known: imagenet"),
     ({'pretrained': 'imagenet'}, 'no package carries ImageNet weights for'),
     ({'class_weights': 'even'}, "unknown class_weights 'even'; known: sqrt_median_frequency"),
-    ({'train': [{'dataset': 'mars'}]}, "unknown dataset 'mars'; known: camvid, synthetic"),
+    ({'train': [{'dataset': 'mars'}]}, "unknown dataset 'mars'; known: camvid, folders, "),
     ({'train': [{'dataset': 'camvid', 'root': 'nowhere', 'split': 'train'}]}, 'no pictures'),
+    ({'train': [{'dataset': 'synthetic', 'samples': 0}]}, 'samples must be a whole number'),
     ({'epoch': 3}, 'unknown field epoch; known: '),
+    ({'augmentation': {'crop': [30, 48]}}, 'augmentation.crop must be multiples of 8 for u_lite'),
 ])
 def test_recipes_that_cannot_run_say_why(tmp_path, capsys, changes, reason):
     """A name that is not there ends the command with status 2 and one line."""
@@ -165,6 +173,95 @@ def test_recipes_that_cannot_run_say_why(tmp_path, capsys, changes, reason):
 
 def test_nothing_to_resume_is_an_error(tmp_path, capsys):
     """`--resume` without a checkpoint names the file that is missing."""
-    with pytest.raises(SystemExit):
-        run(tmp_path / 'run', '--resume')
+    assert run(tmp_path / 'run', '--resume') == 2
     assert f'nothing to resume: {tmp_path / "run" / "last.ckpt"}' in capsys.readouterr().err
+
+
+def test_an_earlier_run_is_not_written_over(finished, capsys):
+    """A second start in the same folder is refused and names the two ways out."""
+    before = (finished / 'last.ckpt').read_bytes()
+    assert run(finished) == 2
+    error = capsys.readouterr().err
+    assert f'{finished} holds a run already' in error
+    assert '--resume' in error and '--out' in error and error.count('\n') == 1
+    assert (finished / 'last.ckpt').read_bytes() == before
+
+
+def test_another_recipe_is_not_resumed(finished, capsys):
+    """A resumed run that differs from the one begun says in which fields; fewer epochs too."""
+    assert run(finished, '--resume', learning_rate=1e-3, epochs=2) == 2
+    error = capsys.readouterr().err
+    assert 'these differ: epochs, learning_rate' in error and error.count('\n') == 1
+
+
+def test_epochs_may_grow_and_the_recipe_stays(finished, tmp_path):
+    """A finished run goes on for more epochs; its recipe file is not touched."""
+    folder = shutil.copytree(finished, tmp_path / 'run')
+    before = (folder / 'recipe.yaml').read_bytes()
+    assert run(folder, '--resume', epochs=4) == 0
+    assert load_checkpoint(folder / 'last.safetensors').provenance['epochs'] == 4
+    assert (folder / 'recipe.yaml').read_bytes() == before
+
+
+def test_metrics_say_of_which_epoch_they_are(tmp_path, monkeypatch):
+    """Between validations the last one's numbers stay, also after a resume, with their epoch."""
+    said = []
+    save = Checkpoint.save
+
+    def note(checkpoint, path):
+        if path.name == 'last.safetensors':
+            said.append((checkpoint.provenance['epochs'],
+                         checkpoint.provenance['metrics'].get('validated_epoch')))
+        save(checkpoint, path)
+
+    monkeypatch.setattr(Checkpoint, 'save', note)
+    changes = {'validate_every': 3, 'epochs': 6}
+    callbacks = train_module._callbacks
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, '_callbacks', lambda *arguments: [
+            *callbacks(*arguments), StopAfterEpochs(4)])
+        with pytest.raises(Interruption):
+            run(tmp_path / 'run', **changes)
+    assert run(tmp_path / 'run', '--resume', **{**changes, 'epochs': 8}) == 0
+    assert said == [(1, None), (2, None), (3, 3), (4, 3), (5, 3), (6, 6), (7, 6), (8, 8)]
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_bad_mask_is_one_line_whoever_reads_it(tmp_path, capsys, workers):
+    """An id without a class ends the run with file and id, also from a loading process."""
+    for folder, value in (('train', 90), ('trainannot', 12)):
+        (tmp_path / folder).mkdir()
+        assert cv2.imwrite(str(tmp_path / folder / 'a.png'), np.full((48, 64), value, np.uint8))
+    data = [{'dataset': 'camvid', 'root': str(tmp_path), 'split': 'train'}]
+    assert run(tmp_path / 'run', train=data, workers=workers, class_weights=None) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(f'training.train: {tmp_path / "trainannot" / "a.png"}: id 12 is none')
+
+
+@pytest.mark.parametrize('arguments, reason', [
+    (['--accelerator', 'gpu'], '--accelerator gpu --devices auto: '),
+    (['--devices', 'many'], '--accelerator cpu --devices many: '),
+    (['--devices', '9'], '4 training pictures are too few for 9 devices'),
+])
+def test_devices_that_are_not_there_are_one_line(tmp_path, capsys, monkeypatch, arguments, reason):
+    """A machine that lacks what is asked for says so without a traceback."""
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 0)
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    assert run(tmp_path / 'run', *arguments) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith('training.train: ') and reason in last
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path, capsys):
+    """A file stands where the run folder should go."""
+    (tmp_path / 'file').touch()
+    assert run(tmp_path / 'file') == 2
+    error = capsys.readouterr().err
+    assert f'cannot write the run folder {tmp_path / "file"}: ' in error
+    assert error.count('\n') == 1
+
+
+def test_no_git_is_an_unknown_commit(monkeypatch, tmp_path):
+    """Training does not need git."""
+    monkeypatch.setenv('PATH', str(tmp_path))
+    assert train_module._commit() == 'unknown'

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
+from roadseg_ros.inference.preprocessing import prepare_frame
 from roadseg_ros.labels import UNLABELLED
 from training.config import Augmentation
-from training.transforms import Augmented, Plain, training_transform
+from training.transforms import Augmented, Prepared, training_transform
 
 GEOMETRY = Augmentation(crop=(32, 48), scale=(0.6, 2.0), brightness=0, contrast=0,
                         saturation=0, hue=0)
@@ -119,11 +120,15 @@ def test_color_jitter_spares_the_mask():
     assert not torch.equal(one[0], other[0])
 
 
-def test_plain_is_rgb_channels_first():
-    """Without augmentation the picture is only turned round."""
-    image, mask = Plain(Blocks())[1]
+@pytest.mark.parametrize('height, size, padded', [
+    (48, (48, 72), (64, 96)), (24, (24, 36), (32, 64)), (96, (96, 144), (96, 160))])
+def test_prepared_is_what_the_segmenter_hands_to_the_network(height, size, padded):
+    """The frame is resized and padded as the segmenter does, the mask stays as it is."""
+    frame, mask = Prepared(Blocks(), height, 32)[1]
     picture, ids = Blocks()[1]
-    assert (image.shape, image.dtype) == ((3, 48, 72), torch.uint8)
-    np.testing.assert_array_equal(image.numpy(), picture[..., ::-1].transpose(2, 0, 1))
+    wanted = np.empty((*padded, 3), np.uint8)
+    prepare_frame(picture, size, wanted)
+    assert (frame.shape, frame.dtype) == ((*padded, 3), torch.uint8)
+    np.testing.assert_array_equal(frame.numpy(), wanted)
     np.testing.assert_array_equal(mask.numpy(), ids)
-    assert mask.dtype == torch.int64
+    assert mask.dtype == torch.uint8

@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from torch.utils.data import ConcatDataset, Dataset
-
-from training.datasets.camvid import CamVid, DatasetError
+from training.datasets.folders import CamVid, Folders
+from training.datasets.frames import DatasetError, Joined, LabelledFrames
 from training.datasets.synthetic import SyntheticScenes
 
-DATASETS: dict[str, type[Dataset]] = {
+DATASETS: dict[str, type[LabelledFrames]] = {
     'camvid': CamVid,
+    'folders': Folders,
     'synthetic': SyntheticScenes,
 }
 
 
-def make_dataset(entries: Iterable[Mapping[str, Any]]) -> ConcatDataset:
+def make_dataset(entries: Iterable[Mapping[str, Any]]) -> Joined:
     """
     Join the data sets a recipe lists.
 
     :param entries: mappings with `dataset` and that data set's arguments.
     :raises DatasetError: unknown name, arguments that do not fit, or data that is missing.
     """
-    return ConcatDataset([_make_one(dict(entry)) for entry in entries])
+    return Joined([_make_one(dict(entry)) for entry in entries])
 
 
-def _make_one(entry: dict[str, Any]) -> Dataset:
+def _make_one(entry: dict[str, Any]) -> LabelledFrames:
     """Make one data set from its mapping."""
     name = entry.pop('dataset', None)
     if name not in DATASETS:

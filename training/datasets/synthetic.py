@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import numpy as np
-from torch.utils.data import Dataset
 
+from roadseg_ros.labels import load_label_space
 from roadseg_ros.scenes import Drive
+from training.datasets.frames import DatasetError, Frame, LabelledFrames
 
 
-class SyntheticScenes(Dataset):
+class SyntheticScenes(LabelledFrames):
     """
-    The first frame of each of many synthetic drives; items are (image, mask) like CamVid's.
+    The first frame of each of many synthetic drives, in CamVid's classes.
 
     :param samples: how many.
     :param seed: sample i is of drive `seed + i`: each has its own street, light and traffic.
     :param height: pixels.
     :param width: pixels.
+    :raises DatasetError: an argument is no number that a drive can be made of.
     """
 
     def __init__(self, samples: int, seed: int = 1000, height: int = 360,
                  width: int = 480) -> None:
+        lowest = {'samples': 1, 'seed': 0, 'height': 32, 'width': 32}
+        for name, value in zip(lowest, (samples, seed, height, width)):
+            if not isinstance(value, int) or value < lowest[name]:
+                raise DatasetError(f'dataset synthetic: {name} must be a whole number from '
+                                   f'{lowest[name]}, not {value!r}')
+        self.labels = load_label_space('camvid')
         self.samples, self.seed = samples, seed
         self.height, self.width = height, width
 
@@ -27,7 +35,7 @@ class SyntheticScenes(Dataset):
         """Return the number of frames."""
         return self.samples
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, index: int) -> Frame:
         """Return (H, W, 3) uint8 BGR and (H, W) uint8 ids."""
         return Drive(self.seed + index, self.height, self.width).frame(0)
 

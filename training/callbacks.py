@@ -1,0 +1,75 @@
+"""What runs beside the training loop: exports, the data's epoch, the last validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
+
+from training.task import SegmentationTask
+from training.transforms import Augmented
+
+
+class ExportCheckpoint(Callback):
+    """
+    Write `last.safetensors` (and `best.safetensors`) as the Lightning checkpoints move.
+
+    :param folder: gets the files.
+    :param provenance: what they say of the run beside epochs and metrics.
+    """
+
+    def __init__(self, folder: Path, provenance: dict[str, Any]) -> None:
+        self.folder, self.provenance = folder, provenance
+        self.best = -1.0
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Export after each epoch."""
+        assert isinstance(task, SegmentationTask)
+        if not trainer.is_global_zero:
+            return
+        checkpoint = task.checkpoint({**self.provenance, 'epochs': trainer.current_epoch + 1})
+        checkpoint.save(self.folder / 'last.safetensors')
+        mean_iou = task.metrics.get('mean_iou')
+        if mean_iou is not None and mean_iou > self.best:
+            self.best = mean_iou
+            checkpoint.save(self.folder / 'best.safetensors')
+
+    def state_dict(self) -> dict[str, float]:
+        """Return what a resumed run must remember."""
+        return {'best': self.best}
+
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        """Take it back."""
+        self.best = state['best']
+
+
+class SetEpoch(Callback):
+    """
+    Tell the data which epoch it draws for.
+
+    :param dataset: the training data.
+    """
+
+    def __init__(self, dataset: Augmented) -> None:
+        self.dataset = dataset
+
+    def on_load_checkpoint(self, trainer: pl.Trainer, task: pl.LightningModule,
+                           checkpoint: dict[str, Any]) -> None:
+        """Set before a resumed run's workers start, which is before its first epoch does."""
+        progress = checkpoint['loops']['fit_loop']['epoch_progress']['current']
+        self.dataset.epoch = progress['processed']
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Set before the epoch's workers start."""
+        self.dataset.epoch = trainer.current_epoch
+
+
+class ValidateLastEpoch(Callback):
+    """Validate after the last epoch whatever `validate_every` says: its weights ship."""
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Make every epoch count once the last one starts."""
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
