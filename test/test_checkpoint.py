@@ -120,8 +120,8 @@ def write_truncated(path):
 
 def bfloat16_file():
     """Return a whole file of a type that numpy does not have."""
-    import torch
     from safetensors.torch import save
+    import torch
     return save({'a': torch.zeros(2, dtype=torch.bfloat16)}, {'roadseg': '{}'})
 
 

@@ -337,7 +337,7 @@ def spin() -> None:
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
-        # An impatient second Ctrl-C must not end the tidying up in a traceback
-        signal.signal(signal.SIGINT, lambda *_: None)
+        # A second Ctrl-C, which launch sends too, must not end the tidying up in a traceback
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()

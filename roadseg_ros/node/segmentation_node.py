@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import signal
 import sys
 
 
@@ -27,6 +28,8 @@ def main(args: Sequence[str] | None = None) -> int:
         return 2
     spin()
     rclpy.try_shutdown()
+    # Again, as rclpy has put back what was there before it; unloading torch takes a second
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     return 0
 
 

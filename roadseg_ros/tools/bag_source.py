@@ -8,16 +8,21 @@ import re
 from typing import Any
 
 import numpy as np
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_typestore, Stores
 
 from roadseg_ros.node.image_messages import decode_compressed, to_bgr
-from roadseg_ros.node.topics import base_topic
+from roadseg_ros.node.topics import base_topic, OUTPUT_NAMES
 from roadseg_ros.tools.frames import Frame, Source, SourceError
 
 BAG_SUFFIXES = ('.mcap', '.db3')
 COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
 IMAGE_TYPES = ('sensor_msgs/msg/Image', COMPRESSED_TYPE)
+# mono16 is none of them: thermal cameras send it
+DEPTH_ENCODINGS = ('16UC1', '32FC1')
+# also without its camera, as `roadseg demo` records them
+OUTPUT = re.compile(rf'(^|/)segmentation(/[^/]+)?/({"|".join(OUTPUT_NAMES)})$')
 
 
 class BagSource(Source):
@@ -26,7 +31,8 @@ class BagSource(Source):
 
     :param path: a bag folder, `.mcap` or `.db3` file.
     :param topics: image topics to read; none = all, but of a camera recorded both raw and
-        compressed only the one with more messages, and no compressedDepth.
+        compressed only the one with more messages, no depth, and not what the node publishes;
+        `note` says what was left out.
     :raises SourceError: damaged, without images, or without one of the topics.
     """
 
@@ -69,7 +75,7 @@ class BagSource(Source):
 
     def _frame(self, topic: str, type_name: str, bag_time_ns: int, data: bytes) -> Frame:
         """Return the frame of a message; one that cannot be read fails when it is decoded."""
-        folder = re.sub(r'[^\w/]', '_', topic).strip('/')
+        folder = re.sub(r'[^\w/]', '_', topic).strip('/') or '_'
         try:
             message: Any = self._types.deserialize_cdr(data, type_name)
             stamp = message.header.stamp
@@ -80,7 +86,8 @@ class BagSource(Source):
         stamp_ns = stamp.sec * 10**9 + stamp.nanosec
         convert = decode_compressed if type_name == COMPRESSED_TYPE else to_bgr
         return Frame(f'{topic} at {stamp_ns}', f'{folder}/{stamp_ns}', stamp_ns,
-                     lambda: convert(message), topic, message.header.frame_id, bag_time_ns)
+                     lambda: convert(message), topic, message.header.frame_id, bag_time_ns,
+                     (stamp.sec, stamp.nanosec))
 
     def _choose(self, wanted: Sequence[str]) -> tuple[str, ...]:
         """Return the topics to read."""
@@ -94,12 +101,45 @@ class BagSource(Source):
                             for connection in self._reader.connections})
             raise SourceError(f'{self._path} holds no image; supported: {", ".join(IMAGE_TYPES)}; '
                               f'its topics: {", ".join(found) or "none"}')
-        wanted = ['/' + topic.lstrip('/') for topic in wanted]
+        # users leave the slash out; so do some logs, which are not of ROS
+        wanted = [topic if topic in counts or f'/{topic}' not in counts else f'/{topic}'
+                  for topic in wanted]
         missing = [topic for topic in wanted if topic not in counts]
         if missing:
             raise SourceError(f'{self._path} has no image topic {", ".join(missing)}; '
                               f'it has {", ".join(sorted(counts))}')
-        return tuple(dict.fromkeys(wanted)) or _one_per_camera(counts)
+        return tuple(dict.fromkeys(wanted)) or self._cameras(counts)
+
+    def _cameras(self, counts: dict[str, int]) -> tuple[str, ...]:
+        """Return a topic for each camera, and note what was left out."""
+        outputs = {topic for topic in counts if OUTPUT.search(base_topic(topic))}
+        left_out = {topic: 'output of the node' if topic in outputs else 'depth'
+                    for topic in sorted(counts) if topic in outputs or self._is_depth(topic)}
+        listed = ', '.join(f'{topic} ({what})' for topic, what in left_out.items())
+        if len(left_out) == len(counts):
+            raise SourceError(f'{self._path} holds no camera, only {listed}; '
+                              'choose with --topic')
+        if listed:
+            self.note = f'left out {listed}; choose with --topic'
+        return _one_per_camera({topic: count for topic, count in counts.items()
+                                if topic not in left_out})
+
+    def _is_depth(self, topic: str) -> bool:
+        """Return whether the pictures of a topic are distances, as far as can be told."""
+        if topic.endswith('/compressedDepth'):
+            return True
+        connections: list[Connection] = [
+            connection for connection in self._reader.connections
+            if connection.topic == topic and connection.msgtype == IMAGE_TYPES[0]]
+        if not connections:
+            return False
+        try:
+            _, _, data = next(iter(self._reader.messages(connections)))
+            first: Any = self._types.deserialize_cdr(data, IMAGE_TYPES[0])
+        # whatever is wrong with the message is said when its turn comes
+        except Exception:
+            return False
+        return first.encoding in DEPTH_ENCODINGS
 
     def _damaged(self, error: Exception) -> SourceError:
         """Return what to say of a bag that cannot be read."""
@@ -110,10 +150,9 @@ class BagSource(Source):
 
 
 def _one_per_camera(counts: dict[str, int]) -> tuple[str, ...]:
-    """Leave out depth, and of each camera the transport with fewer messages."""
-    pictures = [topic for topic in sorted(counts) if not topic.endswith('/compressedDepth')]
+    """Leave out the transport of each camera with fewer messages."""
     best: dict[str, str] = {}
-    for topic in pictures or sorted(counts):
+    for topic in sorted(counts):
         other = best.setdefault(base_topic(topic), topic)
         if counts[topic] > counts[other]:
             best[base_topic(topic)] = topic

@@ -46,9 +46,8 @@ def run(options: argparse.Namespace) -> int:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     picture = _picture(options.image) if options.image else None
     segmenter = Segmenter(options.checkpoint, device=options.device, engine=options.engine)
-    trained = segmenter.checkpoint.preprocessing
     if picture is None:
-        picture = Drive(height=trained.height, width=trained.width).frame(0)[0]
+        picture = Drive().frame(0)[0]
     found = report(segmenter, picture)
     found = {'checkpoint': str(options.checkpoint), **found}
     print(json.dumps(found, indent=2) if options.json else as_text(found))

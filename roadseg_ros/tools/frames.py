@@ -25,6 +25,7 @@ class Frame:
     :param topic: image topic it came from, or would have come from.
     :param frame_id: of the header.
     :param bag_time_ns: when it was recorded, where that is known apart from the stamp.
+    :param stamp: (sec, nanosec) as the header has them, which may be no time at all.
     """
 
     label: str
@@ -34,18 +35,21 @@ class Frame:
     topic: str = '/camera/image_raw'
     frame_id: str = 'camera'
     bag_time_ns: int | None = None
+    stamp: tuple[int, int] | None = None
 
 
 class Source:
     """
     An open input: a context manager that closes itself, iterable once.
 
-    `count` is how many frames to expect, None if unknown.
+    `count` is how many frames to expect, None if unknown; `note` is what people should know of
+    it, in one line, or empty.
     """
 
     kind: str
     topics: tuple[str, ...] = (Frame.topic,)
     count: int | None = None
+    note: str = ''
 
     def __enter__(self) -> Source:
         """Return itself."""

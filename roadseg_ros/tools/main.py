@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+import signal
 import sys
+import threading
 from typing import Any
 
 COMMANDS = ('demo', 'segment', 'check')
+# of torch, which is not imported here; its CPU allocator has no error class of its own
+OUT_OF_MEMORY = ('out of memory', "can't allocate memory")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,18 +23,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :param arguments: of the command line (default: the process's).
     :return: exit status; 2 for what the user can mend, said in one line on stderr, 130 if
         interrupted.
+    :raises SystemExit: 143 on SIGTERM, after the same tidying up as on an interrupt.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser(arguments).parse_args(arguments)
     from roadseg_ros.inference.engines import EngineError
 
     try:
-        return _module(options.command).run(options)
+        with _ended_by_signal():
+            return _module(options.command).run(options)
     except KeyboardInterrupt:
         return 130
     except (ValueError, OSError, EngineError) as error:
-        print(f'roadseg {options.command}: {error}', file=sys.stderr)
-        return 2
+        said = str(error)
+    except (RuntimeError, MemoryError) as error:
+        said = ' '.join(str(error).split()) or 'out of memory'
+        if isinstance(error, RuntimeError) and not any(
+                text in said for text in OUT_OF_MEMORY):
+            raise
+    print(f'roadseg {options.command}: {said}', file=sys.stderr)
+    return 2
 
 
 def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
@@ -46,6 +59,25 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
 def _module(command: str) -> Any:
     """Return the module of a subcommand: `add_parser(subparsers)` and `run(options) -> int`."""
     return import_module(f'roadseg_ros.tools.{command}')
+
+
+@contextmanager
+def _ended_by_signal() -> Iterator[None]:
+    """Turn SIGTERM into an exception, so that outputs are finished and processes ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(*_: object) -> None:
+    """Leave; a second signal does not disturb that."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
 
 
 if __name__ == '__main__':

@@ -17,8 +17,10 @@ from roadseg_ros.checkpoint import default_checkpoint_path
 from roadseg_ros.inference.engines import ENGINES
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.overlay import blend
+from roadseg_ros.tools.arguments import positive
+from roadseg_ros.tools.bag_file import SinkError
 from roadseg_ros.tools.frames import Source, SourceError
-from roadseg_ros.tools.sinks import make_sink, Sink
+from roadseg_ros.tools.sinks import make_sink, output_path, Sink
 from roadseg_ros.tools.sources import DEFAULT_RATE_HZ, open_source, SUPPORTED
 
 OVERLAY_ALPHA = 0.5
@@ -41,7 +43,7 @@ def add_parser(subparsers: Any) -> None:
         'segment', help='segment images, a video or a bag',
         description='Segment every frame once, in order, as the node does. Exit status: 0 all '
                     'done, 1 some frames failed (the others are done), 2 nothing more could be '
-                    'done, 130 interrupted; finished frames remain.')
+                    'done, 130 interrupted, 143 ended by SIGTERM; finished frames remain.')
     parser.add_argument('input', type=Path, metavar='INPUT', help=SUPPORTED)
     parser.add_argument(
         '--out', type=Path, required=True,
@@ -57,19 +59,12 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda or cuda:N')
     parser.add_argument('--engine', default='auto', help=f'{", ".join(ENGINES)} (default: auto)')
     parser.add_argument('--topic', action='append', default=[], metavar='T',
-                        help='image topic of a bag, may be repeated (default: every camera)')
+                        help='image topic of a bag, may be repeated (default: every camera; no '
+                             'depth, and no output of the node)')
     parser.add_argument('--rate', type=positive, metavar='HZ',
                         help='frames a second of a folder of images, for the stamps in a bag '
                              f'(default: {DEFAULT_RATE_HZ:g})')
     parser.add_argument('--json', action='store_true', help='print the summary as JSON')
-
-
-def positive(text: str) -> float:
-    """Return a rate, for argparse."""
-    value = float(text)
-    if not 0 < value < float('inf'):
-        raise argparse.ArgumentTypeError(f'must be positive, not {text}')
-    return value
 
 
 def run(options: argparse.Namespace) -> int:
@@ -83,7 +78,10 @@ def run(options: argparse.Namespace) -> int:
     """
     # OpenCV's own lines about broken pictures would stand between ours
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    options.out = output_path(options.out)
     with open_source(options.input, options.topic, options.rate) as source:
+        if source.note:
+            print(f'roadseg segment: {source.note}', file=sys.stderr)
         sink = make_sink(options.out, source, options.overlay)
         segmenter = Segmenter(options.checkpoint or default_checkpoint_path(),
                               device=options.device, engine=options.engine)
@@ -100,6 +98,7 @@ def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool)
     Segment each frame of a source; a bad one is reported and the next one taken.
 
     :return: what became of them.
+    :raises SinkError: nothing more can be written.
     """
     tally, start = Tally(), time.perf_counter()
     # the table is RGB, the frames are BGR
@@ -109,12 +108,14 @@ def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool)
             try:
                 picture = frame.decode()
                 mask = segmenter.segment([picture], [frame.topic], [frame.stamp_ns])[0].class_ids
+                sink.write(frame, mask,
+                           blend(picture, mask, colors, OVERLAY_ALPHA) if overlay else None)
+            except SinkError:
+                raise
             except (ValueError, cv2.error) as error:
                 tally.errors.append({'frame': frame.label, 'error': str(error)})
                 tqdm.write(f'roadseg segment: {frame.label}: {error}', file=sys.stderr)
                 continue
-            sink.write(frame, mask,
-                       blend(picture, mask, colors, OVERLAY_ALPHA) if overlay else None)
             size = f'{mask.shape[1]}x{mask.shape[0]}'
             tally.sizes[size] = tally.sizes.get(size, 0) + 1
             tally.written += 1
@@ -132,11 +133,13 @@ def _print_summary(options: argparse.Namespace, source: Source, segmenter: Segme
         print(json.dumps({
             'input': str(options.input), 'kind': source.kind, 'out': str(options.out),
             'frames': tally.written, 'failed': len(tally.errors), 'errors': tally.errors,
-            'damage': tally.damage, 'sizes': tally.sizes,
+            'announced': source.count, 'damage': tally.damage, 'sizes': tally.sizes,
             'topics': list(source.topics) if source.kind == 'bag' else [],
             'seconds': round(tally.seconds, 3), 'fps': round(fps, 2),
             'device': segmenter.device, 'engine': segmenter.engine}, indent=2))
         return
-    print(f'{tally.written} written to {options.out}, {len(tally.errors)} failed; '
+    found = tally.written + len(tally.errors)
+    fewer = f' (the input announces {source.count})' if found < (source.count or 0) else ''
+    print(f'{tally.written} written to {options.out}, {len(tally.errors)} failed{fewer}; '
           f'{tally.seconds:.1f} s, {fps:.1f} frames/s on {segmenter.device} '
           f'({segmenter.engine})')

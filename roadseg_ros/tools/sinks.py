@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
-from pathlib import Path
-import shutil
-import tempfile
-from typing import Any, Final, IO, Protocol
+from pathlib import Path, PurePath
+import struct
+from typing import Any, IO, Protocol
 
 import cv2
 import numpy as np
-from rosbags.interfaces import Connection
-from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import get_typestore, Stores
 
 from roadseg_ros.node.topics import output_prefixes
+from roadseg_ros.tools.bag_file import BagFile, reason, SinkError, STORAGES
 from roadseg_ros.tools.bag_source import COMPRESSED_TYPE, IMAGE_TYPES
 from roadseg_ros.tools.frames import Frame, Source
 from roadseg_ros.tools.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
-STORAGES = {'.mcap': StoragePlugin.MCAP, '.db3': StoragePlugin.SQLITE3}
 STAMP_COLUMNS = ('file', 'stamp_ns', 'topic', 'frame_id', 'bag_time_ns')
 # class ids lie in runs: smaller and no slower than zlib's own strategy
 PNG_FLAGS = (cv2.IMWRITE_PNG_COMPRESSION, 1,
              cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 JPEG_FLAGS = (cv2.IMWRITE_JPEG_QUALITY, 90)
-# Humble to Rolling read it; 9 is Jazzy's
-BAG_VERSION: Final = 8
+# the file system does not take the name; it may take the next one
+UNFIT_NAME = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL)
+MAX_TIME_NS = 2**63 - 1
 
 
-class SinkError(ValueError):
-    """An output that cannot be written to."""
+class UnwritableFrame(ValueError):
+    """A frame that this output cannot hold; others may fit."""
 
 
 class Sink(Protocol):
@@ -50,14 +49,22 @@ class Sink(Protocol):
         :param frame: it is of.
         :param class_ids: (H, W) uint8.
         :param overlay: (H, W, 3) uint8 BGR, or None.
+        :raises UnwritableFrame: this one cannot be stored.
+        :raises SinkError: nothing more can be stored.
         """
+
+
+def output_path(out: Path) -> Path:
+    """Return what the output is called: readers of bags know their endings in small letters."""
+    suffix = out.suffix.lower()
+    return out.with_suffix(suffix) if suffix in STORAGES else out
 
 
 def make_sink(out: Path, source: Source, overlay: bool) -> Sink:
     """
     Choose the output by its name; nothing is written yet.
 
-    :param out: a bag if it ends in `.mcap` or `.db3`, else a folder.
+    :param out: of `output_path`; a bag if it ends in `.mcap` or `.db3`, else a folder.
     :param source: what will be written.
     :param overlay: there will be overlays.
     :raises SinkError: it is taken, or named like something it would not be.
@@ -94,21 +101,41 @@ class FolderSink:
 
     def __enter__(self) -> FolderSink:
         """Make the folders."""
-        for path in filter(None, (self._folder, self._overlays)):
-            path.mkdir(parents=True, exist_ok=True)
-        if self._stamps:
-            self._table = (self._folder / 'frames.csv').open('w', newline='', encoding='utf-8')
-            csv.writer(self._table).writerow(STAMP_COLUMNS)
+        try:
+            for path in filter(None, (self._folder, self._overlays)):
+                path.mkdir(parents=True, exist_ok=True)
+            if self._stamps:
+                self._table = (self._folder / 'frames.csv').open('w', newline='',
+                                                                 encoding='utf-8')
+                csv.writer(self._table).writerow(STAMP_COLUMNS)
+        except OSError as error:
+            raise self._said(error) from error
         return self
 
     def __exit__(self, *_: object) -> None:
         """Close the table."""
-        if self._table:
-            self._table.close()
+        try:
+            if self._table:
+                self._table.close()
+        except OSError as error:
+            raise self._said(error) from error
 
     def write(self, frame: Frame, class_ids: np.ndarray, overlay: np.ndarray | None) -> None:
         """Store the files of a frame; each appears whole or not at all."""
-        stem = self._free(frame.stem)
+        path = PurePath(frame.stem)
+        if path.is_absolute() or '..' in path.parts:
+            raise UnwritableFrame(f'{path} leads out of {self._folder}')
+        try:
+            self._write(frame, self._free(frame.stem), class_ids, overlay)
+        except OSError as error:
+            if error.errno in UNFIT_NAME:
+                raise UnwritableFrame(f'no file can be named {path.name}.png: '
+                                      f'{reason(error)}') from error
+            raise self._said(error) from error
+
+    def _write(self, frame: Frame, stem: str, class_ids: np.ndarray,
+               overlay: np.ndarray | None) -> None:
+        """Write the files and the line of the table."""
         if self._overlays and overlay is not None:
             _write_whole(self._overlays / f'{stem}.jpg', _encode('.jpg', overlay))
         _write_whole(self._folder / f'{stem}.png', _encode('.png', class_ids))
@@ -125,6 +152,11 @@ class FolderSink:
             name = f'{stem}_{again}'
         self._used.add(name)
         return name
+
+    def _said(self, error: OSError) -> SinkError:
+        """Return what to say of a failure that ends the run."""
+        return SinkError(f'cannot write to {self._folder}: {reason(error)}; '
+                         'finished frames remain')
 
 
 class BagSink:
@@ -145,74 +177,78 @@ class BagSink:
         if out.exists():
             raise SinkError(f'{out} exists; nothing is overwritten: remove it or choose another '
                             '--out')
-        self._out = out
-        self._overlay = overlay
         self._prefixes = output_prefixes(topics)
         self._types = get_typestore(Stores.ROS2_JAZZY)
-        self._written = 0
+        kinds = {'mask': IMAGE_TYPES[0]}
+        if overlay:
+            kinds['overlay/compressed'] = COMPRESSED_TYPE
+        self._bag = BagFile(out, {f'{prefix}/{name}': kind for name, kind in kinds.items()
+                                  for prefix in self._prefixes.values()})
 
     def __enter__(self) -> BagSink:
-        """Open a bag beside the file to be."""
-        self._out.parent.mkdir(parents=True, exist_ok=True)
-        self._partial = Path(tempfile.mkdtemp(prefix=f'.{self._out.name}.', dir=self._out.parent))
-        self._writer = Writer(self._partial / self._out.stem, version=BAG_VERSION,
-                              storage_plugin=STORAGES[self._out.suffix])
-        self._writer.open()
-        self._masks = {topic: self._connect(f'{prefix}/mask', IMAGE_TYPES[0])
-                       for topic, prefix in self._prefixes.items()}
-        self._overlays = {topic: self._connect(f'{prefix}/overlay/compressed', COMPRESSED_TYPE)
-                          for topic, prefix in self._prefixes.items() if self._overlay}
+        """Open the bag."""
+        self._bag.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """Move the file into place, with what it holds so far."""
-        try:
-            self._writer.close()
-            if self._written:
-                os.replace(self._partial / self._out.stem / self._out.name, self._out)
-        finally:
-            shutil.rmtree(self._partial, ignore_errors=True)
+    def __exit__(self, *error: object) -> None:
+        """Finish the bag, with what it holds so far."""
+        self._bag.__exit__(*error)
 
     def write(self, frame: Frame, class_ids: np.ndarray, overlay: np.ndarray | None) -> None:
-        """Append the messages of a frame."""
-        seconds, nanoseconds = divmod(frame.stamp_ns, 10**9)
+        """Append the messages of a frame at the time its image was recorded."""
+        time_ns = frame.stamp_ns if frame.bag_time_ns is None else frame.bag_time_ns
+        if not 0 <= time_ns <= MAX_TIME_NS:
+            raise UnwritableFrame(f'recorded at {time_ns} ns, which no bag can hold')
+        prefix = self._prefixes[frame.topic]
+        # all of them before the first is written, so that a frame is whole or not there
+        data = [(f'{prefix}/{name}', self._serialize(message))
+                for name, message in self._messages(frame, class_ids, overlay).items()]
+        for topic, content in data:
+            self._bag.write(topic, time_ns, content)
+
+    def _messages(self, frame: Frame, class_ids: np.ndarray, overlay: np.ndarray | None
+                  ) -> dict[str, Any]:
+        """Return the messages of a frame by the last part of their topics."""
         types: Any = self._types.types
         header = types['std_msgs/msg/Header'](
-            types['builtin_interfaces/msg/Time'](seconds, nanoseconds), frame.frame_id)
+            types['builtin_interfaces/msg/Time'](*frame.stamp or divmod(frame.stamp_ns, 10**9)),
+            frame.frame_id)
         height, width = class_ids.shape
-        self._append(frame, self._masks, types[IMAGE_TYPES[0]](
-            header, height, width, 'mono8', 0, width, class_ids.reshape(-1)))
+        messages = {'mask': types[IMAGE_TYPES[0]](
+            header, height, width, 'mono8', 0, width, class_ids.reshape(-1))}
         if overlay is not None:
-            self._append(frame, self._overlays, types[COMPRESSED_TYPE](
-                header, 'rgb8; jpeg compressed bgr8', _encode('.jpg', overlay)))
-        self._written += 1
+            messages['overlay/compressed'] = types[COMPRESSED_TYPE](
+                header, 'rgb8; jpeg compressed bgr8', _encode('.jpg', overlay))
+        return messages
 
-    def _connect(self, topic: str, type_name: str) -> Connection:
-        """Add an output topic."""
-        return self._writer.add_connection(topic, type_name, typestore=self._types)
-
-    def _append(self, frame: Frame, connections: dict[str, Connection], message: Any) -> None:
-        """Write a message at the time its image was recorded."""
-        connection = connections[frame.topic]
-        bag_time_ns = frame.stamp_ns if frame.bag_time_ns is None else frame.bag_time_ns
-        self._writer.write(connection, bag_time_ns,
-                           self._types.serialize_cdr(message, connection.msgtype))
+    def _serialize(self, message: Any) -> memoryview:
+        """Return the message in CDR."""
+        try:
+            return self._types.serialize_cdr(message, message.__msgtype__)
+        except (struct.error, ValueError) as error:
+            raise UnwritableFrame(f'no {message.__msgtype__} can hold it: {error}') from error
 
 
 def overlay_folder(out: Path) -> Path:
     """Return the folder the overlays of a folder of masks go to."""
-    return out.with_name(f'{out.name}_overlay')
+    # '.' and '..' have no name of their own
+    whole = Path(os.path.abspath(out))
+    return whole.parent / f'{whole.name}_overlay'
 
 
 def _encode(suffix: str, picture: np.ndarray) -> np.ndarray:
     """Return the (N,) uint8 bytes of a file."""
-    return cv2.imencode(suffix, picture, PNG_FLAGS if suffix == '.png' else JPEG_FLAGS)[1]
+    good, data = cv2.imencode(suffix, picture, PNG_FLAGS if suffix == '.png' else JPEG_FLAGS)
+    if not good:
+        raise UnwritableFrame(f'{picture.shape[1]}x{picture.shape[0]} pixels do not fit {suffix}')
+    return data
 
 
 def _write_whole(path: Path, data: np.ndarray) -> None:
     """Write a file that appears only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f'.{path.name}.partial')
+    # short: a name may have 255 bytes, and the file's own may need them all
+    partial = path.with_name('.partial')
     try:
         partial.write_bytes(data.tobytes())
         os.replace(partial, path)

@@ -15,6 +15,8 @@ from roadseg_ros.tools.frames import Frame, Source, SourceError
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff', '.webp')
 VIDEO_SUFFIXES = ('.mp4', '.avi', '.mov', '.mkv', '.webm', '.m4v', '.mpg', '.mpeg')
+# they carry no number of frames; what OpenCV gives is duration times rate, which may be a few off
+ESTIMATING_SUFFIXES = ('.mkv', '.webm', '.mpg', '.mpeg')
 DEFAULT_RATE_HZ = 15.0
 SUPPORTED = (
     f'an image ({" ".join(IMAGE_SUFFIXES)}), a folder of images, a video '
@@ -159,9 +161,12 @@ class VideoSource(Source):
                 stamp_ns += period_ns
             yield Frame(f'frame {index}', f'frame_{index:06d}', stamp_ns, self._retrieve)
             index += 1
-        # a container may only estimate its number of frames
-        if index == 0 or index < 0.95 * (self.count or 0) - 1:
-            raise SourceError(f'video {self._path} ends after {index} of the {self.count} frames '
+        if index == 0:
+            raise SourceError(f'video {self._path} holds no frame that can be decoded')
+        estimated = self._path.suffix.lower() in ESTIMATING_SUFFIXES
+        announced = self.count or 0
+        if index < (0.95 * announced - 1 if estimated else announced):
+            raise SourceError(f'video {self._path} ends after {index} of the {announced} frames '
                               'it announces: it is damaged or cut short')
 
     def _retrieve(self) -> np.ndarray:

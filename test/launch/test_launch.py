@@ -104,7 +104,9 @@ def test_given_arguments_become_parameters() -> None:
 def test_topics_may_be_a_yaml_list() -> None:
     module = load(SEGMENTATION)
     assert module.topics_of('["/a/image_raw", /b/image_raw]') == ['/a/image_raw', '/b/image_raw']
-    assert module.topics_of('/a/image_raw') == ['/a/image_raw']
+    assert module.topics_of('/a/image_raw,') == ['/a/image_raw']
+    with pytest.raises(ValueError, match='is no list such as'):
+        module.topics_of('["/a')
 
 
 def test_rviz_starts_only_where_asked() -> None:
@@ -123,6 +125,30 @@ def test_player_gets_the_options_given() -> None:
         'ros2', 'bag', 'play', 'drive.mcap']
     assert module.play_command('drive.mcap', '0.5', True, True) == [
         'ros2', 'bag', 'play', 'drive.mcap', '--rate', '0.5', '--loop', '--clock']
+
+
+def test_player_waits_for_what_the_node_logs() -> None:
+    node = (ROOT / 'roadseg_ros' / 'node' / 'lifecycle.py').read_text(encoding='utf-8')
+    ready, = (ast.literal_eval(node.value) for node in tree_of(REPLAY).body
+              if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == 'READY')
+    assert f"info(f'{ready.decode()} " in node
+
+
+def test_player_starts_once() -> None:
+    module = load(REPLAY)
+    from types import SimpleNamespace
+
+    from launch import LaunchContext
+
+    handler = module.when_ready('player').event_handler
+
+    def heard(text: bytes) -> object:
+        event = SimpleNamespace(text=text, from_stdout=False, from_stderr=True, from_stdin=False)
+        return handler.handle(event, LaunchContext())
+
+    assert not heard(b'loading weights')
+    assert heard(b'[INFO] [roadseg]: waiting for frames on /camera/image_raw') == ['player']
+    assert not heard(b'[INFO] [roadseg]: waiting for frames on /camera/image_raw')
 
 
 def test_clock_has_the_node_follow_it() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from roadseg_ros.node.topics import OUTPUT_NAMES
 from roadseg_ros.tools.frames import SourceError
 from roadseg_ros.tools.sources import open_source
 
@@ -34,6 +35,7 @@ def test_topics_chosen(tmp_path, picture, bags):
     bag = bags.write(tmp_path / 'log', both)
     with open_source(bag) as source:
         assert source.topics == ('/cam/image_raw/compressed',) and source.count == 3
+        assert source.note == ('left out /cam/depth/compressedDepth (depth); choose with --topic')
     with open_source(bag, ['cam/image_raw']) as source:
         assert source.topics == ('/cam/image_raw',) and len(list(source)) == 2
     with pytest.raises(SourceError, match='no image topic /gone; it has /cam/depth'):
@@ -60,7 +62,55 @@ def test_cut_short(tmp_path, pictures, bags, storage, kept):
                 frame.decode()
 
 
-def test_hostile_topic_stays_in_the_folder(tmp_path, picture, bags):
-    bag = bags.write(tmp_path / 'log', [('/../../cam', 1, bags.raw(picture, 5))])
+@pytest.mark.parametrize('topic, stem', [('/../../cam', '__/__/cam/5'), ('/', '_/5')])
+def test_hostile_topic_stays_in_the_folder(tmp_path, picture, bags, topic, stem):
+    bag = bags.write(tmp_path / 'log', [(topic, 1, bags.raw(picture, 5))])
     with open_source(bag) as source:
-        assert [frame.stem for frame in source] == ['__/__/cam/5']
+        assert [frame.stem for frame in source] == [stem]
+
+
+def test_exact_name_before_the_one_with_a_slash(tmp_path, picture, bags):
+    bag = bags.write(tmp_path / 'log', [('cam/image_raw', 1, bags.raw(picture, 5)),
+                                        ('/cam/image_raw', 2, bags.raw(picture, 6)),
+                                        ('/back/image_raw', 3, bags.raw(picture, 7))])
+    for asked, topic in (('cam/image_raw', 'cam/image_raw'), ('/cam/image_raw',) * 2,
+                         ('back/image_raw', '/back/image_raw')):
+        with open_source(bag, [asked]) as source:
+            assert source.topics == (topic,)
+
+
+def test_neither_depth_nor_outputs_of_the_node_are_cameras(tmp_path, picture, bags):
+    grey = bags.raw(picture, 5)
+    topics = ['/left/image_raw', '/left/segmentation/mask', '/left/segmentation/image_raw/mask',
+              '/rig/front', '/rig/segmentation/front/color_mask', '/alone/segmentation/mask']
+    messages = [(topic, 1, grey) for topic in topics]
+    messages += [('/left/segmentation/overlay/compressed', 1, bags.compressed(picture, 5, 'png'))]
+    for topic, encoding in (('/depth/raw', '16UC1'), ('/depth/rect', '32FC1'),
+                            ('/thermal/image', 'mono16')):
+        messages.append((topic, 1, bags.raw(picture, 5)))
+        messages[-1][2].encoding = encoding
+    bag = bags.write(tmp_path / 'log', messages)
+    with open_source(bag) as source:
+        assert source.topics == ('/left/image_raw', '/rig/front', '/thermal/image')
+        assert source.count == len(list(source)) == 3
+    for said in ('/depth/raw (depth)', '/depth/rect (depth)', '; choose with --topic',
+                 '/left/segmentation/overlay/compressed (output of the node)',
+                 '/alone/segmentation/mask (output of the node)',
+                 '/rig/segmentation/front/color_mask (output of the node)'):
+        assert said in source.note
+    with open_source(bag, ['/depth/raw']) as source:
+        assert source.topics == ('/depth/raw',) and not source.note
+
+
+def test_bag_of_nothing_but_depth(tmp_path, picture, bags):
+    message = bags.raw(picture, 5)
+    message.encoding = '16UC1'
+    bag = bags.write(tmp_path / 'log', [('/depth', 1, message)])
+    with pytest.raises(SourceError, match=r'no camera, only /depth \(depth\); choose with'):
+        open_source(bag)
+
+
+def test_output_names_are_those_the_node_publishes():
+    outputs = pytest.importorskip('roadseg_ros.node.outputs', reason='rclpy is not importable')
+    assert set(OUTPUT_NAMES) == {*outputs.TOPICS, *outputs.COMPRESSED_TOPICS, 'legend',
+                                 'label_info'}

@@ -37,9 +37,24 @@ def test_json(measured_path, picture, tmp_path, capsys):
 def test_text(measured_path, capsys):
     assert main(['check', str(measured_path), '--device', 'cpu']) == 0
     text = capsys.readouterr().out
-    for said in ('u_lite', 'channel_order=rgb', 'recipe=tiny', 'mean_iou=0.6', '0.912', '64x48',
+    for said in ('u_lite', 'channel_order=rgb', 'recipe=tiny', 'mean_iou=0.6', '0.912', '480x360',
                  'bicyclist', 'on cpu'):
         assert said in text
+
+
+@pytest.mark.parametrize('height, width', [(24, 24), (4096, 4096)])
+def test_picture_is_drawn_whatever_size_was_trained_at(checkpoint, tmp_path, monkeypatch, capsys,
+                                                       height, width):
+    from roadseg_ros.tools import check
+
+    sizes = []
+    monkeypatch.setattr(check, 'report', lambda segmenter, picture: sizes.append(
+        picture.shape) or {})
+    path = tmp_path / 'other.safetensors'
+    trained = replace(checkpoint.preprocessing, height=height, width=width)
+    replace(checkpoint, preprocessing=trained).save(path)
+    assert main(['check', str(path), '--device', 'cpu', '--json']) == 0
+    assert sizes == [(360, 480, 3)]
 
 
 def test_unmeasured(checkpoint_path, capsys):

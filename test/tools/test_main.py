@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -33,6 +34,9 @@ def test_usage_errors(arguments, capsys):
 @pytest.mark.parametrize('error, status, said', [
     (ValueError('bad value'), 2, 'roadseg segment: bad value\n'),
     (EngineError('no such engine'), 2, 'roadseg segment: no such engine\n'),
+    (MemoryError(), 2, 'roadseg segment: out of memory\n'),
+    (RuntimeError('CUDA out of memory.\nTried 2 GiB'), 2,
+     'roadseg segment: CUDA out of memory. Tried 2 GiB\n'),
     (KeyboardInterrupt(), 130, '')])
 def test_errors_become_a_line_and_a_status(monkeypatch, capsys, error, status, said):
     def fail(options):
@@ -41,6 +45,33 @@ def test_errors_become_a_line_and_a_status(monkeypatch, capsys, error, status, s
     monkeypatch.setattr(segment, 'run', fail)
     assert main(ARGUMENTS) == status
     assert capsys.readouterr().err == said
+
+
+def test_mistakes_of_ours_are_not_hidden(monkeypatch):
+    def fail(options):
+        raise RuntimeError('a mistake')
+
+    monkeypatch.setattr(segment, 'run', fail)
+    with pytest.raises(RuntimeError, match='a mistake'):
+        main(ARGUMENTS)
+
+
+def test_sigterm_ends_as_an_interrupt_does(monkeypatch):
+    tidied = []
+
+    def wait(options):
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            tidied.append(True)
+
+    monkeypatch.setattr(segment, 'run', wait)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        main(ARGUMENTS)
+    assert ended.value.code == 143 and tidied
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_command_line_imports_neither_torch_nor_ros():

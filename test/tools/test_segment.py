@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from roadseg_ros.overlay import blend
+from roadseg_ros.tools.bag_file import BagFile, SinkError
 
 STAMPS_NS = tuple(1_700_000_000_123_456_789 + index * 66_666_667 for index in range(4))
 
@@ -195,3 +196,64 @@ def test_unknown_device_or_engine(tmp_path, picture, checkpoint_path, options, s
     assert main(['segment', str(tmp_path / 'one.png'), '--out', str(tmp_path / 'masks'),
                  '--checkpoint', str(checkpoint_path), *options]) == 2
     assert said in capfd.readouterr().err
+
+
+def test_video_cut_short_is_said(tmp_path, pictures, segment, capfd):
+    path = tmp_path / 'drive.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
+    for picture in pictures * 25:
+        writer.write(picture)
+    writer.release()
+    path.write_bytes(path.read_bytes()[:int(path.stat().st_size * 0.97)])
+    assert segment(path, '--out', tmp_path / 'masks') == 2
+    printed = capfd.readouterr()
+    written = len(list((tmp_path / 'masks').glob('*.png')))
+    assert 90 < written < 100
+    assert f'ends after {written} of the 100 frames it announces' in printed.err
+    assert f'{written} written' in printed.out and 'announces 100' in printed.out
+
+
+def test_bag_in_capitals_is_a_bag(tmp_path, pictures, bags, segment, capfd):
+    bag = bags.write(tmp_path / 'log', camera_messages(bags, pictures, 'bgr8'))
+    assert segment(bag, '--out', tmp_path / 'OUT.MCAP') == 0
+    assert len(bags.read(tmp_path / 'OUT.mcap')) == 4
+    assert 'OUT.mcap' in capfd.readouterr().out
+
+
+def test_hostile_stamp_is_carried_through(tmp_path, pictures, bags, segment):
+    messages = camera_messages(bags, pictures, 'bgr8')
+    hostile = messages[1][2].header.stamp
+    hostile.sec, hostile.nanosec = 2**31 - 1, 2**32 - 1
+    assert segment(bags.write(tmp_path / 'log', messages), '--out', tmp_path / 'out.mcap') == 0
+    stamps = [message.header.stamp for _, _, message in bags.read(tmp_path / 'out.mcap')]
+    assert len(stamps) == 4
+    assert (stamps[1].sec, stamps[1].nanosec) == (2**31 - 1, 2**32 - 1)
+
+
+def test_name_no_file_can_have_is_that_frames_error(tmp_path, pictures, bags, segment, capfd):
+    messages = camera_messages(bags, pictures, 'bgr8')
+    bag = bags.write(tmp_path / 'log', [*messages, (f'/{"a" * 300}', 9, messages[0][2])])
+    assert segment(bag, '--out', tmp_path / 'masks') == 1
+    assert len(list((tmp_path / 'masks').rglob('*.png'))) == 4
+    assert 'too long' in capfd.readouterr().err
+
+
+def test_full_disk_is_one_line(tmp_path, pictures, bags, segment, monkeypatch, capfd):
+    def full(self, topic, time_ns, data):
+        raise SinkError('cannot write out.mcap: No space left on device')
+
+    monkeypatch.setattr(BagFile, 'write', full)
+    bag = bags.write(tmp_path / 'log', camera_messages(bags, pictures, 'bgr8'))
+    assert segment(bag, '--out', tmp_path / 'out.mcap') == 2
+    assert capfd.readouterr().err.splitlines()[-1] == (
+        'roadseg segment: cannot write out.mcap: No space left on device')
+
+
+def test_what_is_left_out_is_one_line(tmp_path, pictures, bags, segment, capfd):
+    messages = camera_messages(bags, pictures, 'bgr8')
+    bag = bags.write(tmp_path / 'log', [
+        *messages, ('/camera/front/segmentation/color_mask', 9, messages[0][2])])
+    assert segment(bag, '--out', tmp_path / 'masks') == 0
+    assert [line for line in capfd.readouterr().err.splitlines() if 'left out' in line] == [
+        'roadseg segment: left out /camera/front/segmentation/color_mask (output of the node); '
+        'choose with --topic']

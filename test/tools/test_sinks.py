@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
+import errno
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from roadseg_ros.tools import sinks
 from roadseg_ros.tools.frames import Frame, Source
-from roadseg_ros.tools.sinks import make_sink, SinkError
+from roadseg_ros.tools.sinks import make_sink, output_path, SinkError, UnwritableFrame
 
 
 class Log(Source):
@@ -85,3 +88,58 @@ def test_bag_without_frames_leaves_nothing(tmp_path):
     with make_sink(tmp_path / 'out.mcap', Log('/cam/image_raw'), overlay=False):
         pass
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('stem', ['/outside', '../outside', 'a/../../outside'])
+def test_no_frame_leads_out_of_the_folder(tmp_path, stem):
+    with make_sink(tmp_path / 'in' / 'out', Log('/cam'), overlay=False) as sink:
+        with pytest.raises(UnwritableFrame, match='leads out of'):
+            sink.write(replace(frame_at(0), stem=stem), MASK, None)
+    assert not list(tmp_path.rglob('*.png')) and not Path('/outside.png').exists()
+
+
+def test_longest_name_and_one_too_long(tmp_path, read_mask):
+    with make_sink(tmp_path / 'out', Log('/cam'), overlay=True) as sink:
+        sink.write(replace(frame_at(0), stem='a' * 251), MASK, np.dstack([MASK] * 3))
+        with pytest.raises(UnwritableFrame, match='no file can be named b*.png: .* too long'):
+            sink.write(replace(frame_at(0), stem='b' * 252), MASK, None)
+        sink.write(replace(frame_at(0), stem='c'), MASK, None)
+    np.testing.assert_array_equal(read_mask(tmp_path / 'out' / f'{"a" * 251}.png'), MASK)
+    assert sorted(path.name[0] for path in (tmp_path / 'out').iterdir()) == ['a', 'c', 'f']
+
+
+def test_full_disk_ends_a_folder(tmp_path, monkeypatch):
+    def full(path, data):
+        raise OSError(errno.ENOSPC, 'No space left on device', str(path))
+
+    with make_sink(tmp_path / 'out', Log('/cam'), overlay=False) as sink:
+        monkeypatch.setattr(sinks, '_write_whole', full)
+        with pytest.raises(SinkError, match=r'cannot write to .*out: No space left'):
+            sink.write(frame_at(0), MASK, None)
+
+
+def test_header_that_is_no_time_is_carried_unchanged(tmp_path, bags):
+    stamp = (2**31 - 1, 2**32 - 1)
+    frame = replace(frame_at(0), stamp_ns=stamp[0] * 10**9 + stamp[1], stamp=stamp)
+    with make_sink(tmp_path / 'out.mcap', Log('/cam/image_raw'), overlay=False) as sink:
+        sink.write(frame, MASK, None)
+        with pytest.raises(UnwritableFrame, match='no sensor_msgs/msg/Image can hold it'):
+            sink.write(replace(frame, stamp=None), MASK, None)
+        with pytest.raises(UnwritableFrame, match='recorded at -1 ns'):
+            sink.write(replace(frame, bag_time_ns=-1), MASK, None)
+    ((_, _, message),) = bags.read(tmp_path / 'out.mcap')
+    assert (message.header.stamp.sec, message.header.stamp.nanosec) == stamp
+
+
+@pytest.mark.parametrize('out, called', [
+    ('OUT.MCAP', 'OUT.mcap'), ('a/b.Db3', 'a/b.db3'), ('out.d', 'out.d'), ('OUT', 'OUT')])
+def test_endings_of_bags_in_any_case(out, called):
+    assert output_path(Path(out)) == Path(called)
+
+
+def test_overlays_of_the_folder_one_stands_in(tmp_path, monkeypatch):
+    (tmp_path / 'here').mkdir()
+    monkeypatch.chdir(tmp_path / 'here')
+    with make_sink(Path('.'), Log('/cam'), overlay=True) as sink:
+        sink.write(frame_at(0), MASK, np.dstack([MASK] * 3))
+    assert (tmp_path / 'here_overlay/cam/image_raw/0.jpg').is_file()

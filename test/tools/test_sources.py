@@ -87,6 +87,31 @@ def test_video_cut_short(tmp_path, pictures):
                 next(frames).decode()
 
 
+@pytest.mark.parametrize('name', ['drive.avi', 'drive.mp4'])
+def test_video_that_gives_a_few_frames_less(tmp_path, pictures, monkeypatch, name):
+    writer = cv2.VideoWriter(str(tmp_path / name), cv2.VideoWriter_fourcc(
+        *{'.avi': 'MJPG', '.mp4': 'mp4v'}[name[-4:]]), 10, (64, 48))
+    for picture in pictures * 25:
+        writer.write(picture)
+    writer.release()
+    with open_source(tmp_path / name) as source:
+        assert len(list(source)) == 100
+    with open_source(tmp_path / name) as source:
+        source.count = 103
+        frames = iter(source)
+        with pytest.raises(SourceError, match='ends after 100 of the 103 frames'):
+            for _ in range(101):
+                next(frames)
+
+
+def test_video_of_no_frames(tmp_path, pictures):
+    with open_source(save_video(tmp_path / 'drive.avi', pictures)) as source:
+        source.count = None
+        list(source)
+        with pytest.raises(SourceError, match='holds no frame that can be decoded'):
+            list(source)
+
+
 def test_video_that_is_none(tmp_path):
     (tmp_path / 'x.mp4').write_bytes(b'nothing of a video')
     with pytest.raises(SourceError, match=r'cannot open video .*x\.mp4'):

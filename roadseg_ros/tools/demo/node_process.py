@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 import os
 from pathlib import Path
 import random
@@ -12,7 +13,10 @@ import socket
 import subprocess
 import sys
 
+import yaml
+
 from roadseg_ros.share import share_file
+from roadseg_ros.tools.demo.folder import DemoFolder
 
 DOMAINS = range(1, 102)  # Fast DDS's ports hold ids up to 101; 0 is what people use
 STOP_TIMEOUTS = ((signal.SIGINT, 10.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 10.0))
@@ -22,16 +26,28 @@ class NodeError(ValueError):
     """The node did not start or did not stay; carries what it said last."""
 
 
-def private_environment(log_folder: Path) -> dict[str, str]:
+@contextmanager
+def private_environment(log_folder: Path) -> Iterator[None]:
     """
-    Return the variables that keep a ROS process to this machine and this demo.
+    Keep this process's ROS, and that of the processes it starts, to this machine and this demo.
 
     :param log_folder: where rclpy writes its logs.
     """
     profile = str(share_file('config/fastdds.xml'))
-    return {'ROS_DOMAIN_ID': str(_free_domain()), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
-            'ROS_LOG_DIR': str(log_folder), 'FASTRTPS_DEFAULT_PROFILES_FILE': profile,
-            'FASTDDS_DEFAULT_PROFILES_FILE': profile}
+    variables = {
+        'ROS_DOMAIN_ID': str(_free_domain()), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+        'ROS_LOG_DIR': str(log_folder), 'FASTRTPS_DEFAULT_PROFILES_FILE': profile,
+        'FASTDDS_DEFAULT_PROFILES_FILE': profile}
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 class NodeProcess:
@@ -41,19 +57,22 @@ class NodeProcess:
     :param topic: image topic it segments.
     :param checkpoint: weights it loads.
     :param device: it runs on.
-    :param output: file for what it prints.
+    :param folder: for its parameters and what it prints.
     """
 
-    def __init__(self, topic: str, checkpoint: Path, device: str, output: Path) -> None:
-        parameters = {'image_topics': f"['{topic}']", 'publish_compressed': 'true',
-                      'checkpoint': f"'{checkpoint.absolute()}'", 'device': f"'{device}'"}
+    def __init__(self, topic: str, checkpoint: Path, device: str, folder: DemoFolder) -> None:
+        self._parameters = {'image_topics': [topic], 'publish_compressed': True,
+                            'checkpoint': str(checkpoint.absolute()), 'device': device}
+        self._file, self._output = folder.node_parameters, folder.node_log
         self._command: Sequence[str] = [
             sys.executable, '-m', 'roadseg_ros.node.segmentation_node', '--ros-args',
-            *(word for name, value in parameters.items() for word in ('-p', f'{name}:={value}'))]
-        self._output = output
+            '--params-file', str(self._file.absolute())]
 
     def __enter__(self) -> NodeProcess:
         """Start it."""
+        # a file, as the command line takes no quotes within a value
+        self._file.write_text(yaml.safe_dump({'/**': {'ros__parameters': self._parameters}},
+                                             allow_unicode=True), encoding='utf-8')
         with self._output.open('wb') as output:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 import statistics
 import struct
-import tempfile
 import threading
 import time
 from typing import Any
@@ -25,21 +23,14 @@ from tqdm import tqdm
 
 from roadseg_ros.node.image_messages import to_image_message
 from roadseg_ros.node.topics import output_prefixes
-from roadseg_ros.tools.demo_log import LogFrame
-from roadseg_ros.tools.demo_node import NodeError
-from roadseg_ros.tools.demo_recorder import Recorder
+from roadseg_ros.tools.demo.log import LogFrame
+from roadseg_ros.tools.demo.node_process import NodeError
+from roadseg_ros.tools.demo.recorder import Recorder
+from roadseg_ros.tools.demo.summary import Play
 
 START_TIMEOUT_SEC, FRAME_TIMEOUT_SEC = 120.0, 30.0
 IN_FLIGHT = 3  # frames that may be on their way without being lost
 QUEUE_DEPTH = 100
-
-
-@dataclass(frozen=True)
-class Play:
-    """Times (perf_counter, s) by stamp (ns): of the frames sent, of the masks received."""
-
-    sent: Mapping[int, float]
-    received: Mapping[int, float]
 
 
 class Player:
@@ -59,6 +50,7 @@ class Player:
         self._times: dict[str, dict[int, float]] = {topic: {} for topic in self._types}
         self._arrived = threading.Condition()
         self._recorder: Recorder | None = None
+        self._failure: Exception | None = None
         self._stamps_spent = 0
         self._stopping = False
 
@@ -101,20 +93,24 @@ class Player:
             if subscribed:
                 self._send(frame, self._spare_stamp())
             with self._arrived:
-                if self._arrived.wait_for(self._both_came, 2.0 if subscribed else 0.1):
-                    return
+                came = self._arrived.wait_for(self._both_came, 2.0 if subscribed else 0.1)
+            self._raise_failure()
+            if came:
+                return
         raise NodeError(f'no mask within {START_TIMEOUT_SEC:.0f} s; the node said last: '
                         f'{last_line()}')
 
-    def round_trip_sec(self, frames: Iterable[LogFrame]) -> float:
+    def round_trip_sec(self, frames: Iterable[LogFrame], bag: Path) -> float:
         """
         Measure, with a recording going on, how long the node needs for a frame.
 
+        :param bag: a file to record to, removed afterwards.
         :return: median seconds from publishing a frame to both mask and overlay being here.
         :raises NodeError: the node is not well or a frame is lost.
+        :raises SinkError: the recording cannot be written.
         """
         seconds = []
-        with tempfile.TemporaryDirectory() as folder, self._record(Path(folder) / 'trial.mcap'):
+        with self._record(bag):
             for frame in frames:
                 stamp_ns = self._spare_stamp()
                 sent = self._send(frame, stamp_ns)
@@ -123,6 +119,7 @@ class Player:
                     raise NodeError(f'no mask within {FRAME_TIMEOUT_SEC:.0f} s of a frame')
                 seconds.append(max(self._times[self._mask][stamp_ns],
                                    self._times[self._overlay][stamp_ns]) - sent)
+        bag.unlink()
         return statistics.median(seconds)
 
     def play(self, frames: list[LogFrame], speed: float, patience_sec: float, bag: Path,
@@ -136,6 +133,8 @@ class Player:
         :param bag: the file to record to; replaced.
         :param allowed_missing: give up once more masks are lost; None = never.
         :return: when what was sent and received.
+        :raises NodeError: the node is not well.
+        :raises SinkError: the recording cannot be written.
         """
         sent: dict[int, float] = {}
         with self._arrived:
@@ -145,6 +144,7 @@ class Player:
             for frame in tqdm(frames, 'playing', unit='frame', disable=None):
                 due = start + (frame.stamp_ns - frames[0].stamp_ns) / 1e9 / speed
                 sent[frame.stamp_ns] = self._send(frame, frame.stamp_ns, due)
+                self._raise_failure()
                 missing = len(sent) - IN_FLIGHT - len(self._times[self._mask])
                 if allowed_missing is not None and missing > allowed_missing:
                     break
@@ -177,15 +177,19 @@ class Player:
         return self._stamps_spent
 
     def _both_came(self) -> bool:
-        """Return whether the node was heard on both topics."""
-        return bool(self._times[self._mask] and self._times[self._overlay])
+        """Return whether the node was heard on both topics, or will never be."""
+        return bool(self._failure or
+                    (self._times[self._mask] and self._times[self._overlay]))
 
     def _wait_for(self, stamps: list[int], timeout_sec: float) -> bool:
         """Wait until masks and overlays of all stamps are here; return whether they are."""
         with self._arrived:
-            return self._arrived.wait_for(
-                lambda: all(stamp in self._times[topic] for stamp in reversed(stamps)
-                            for topic in (self._mask, self._overlay)), timeout_sec)
+            came = self._arrived.wait_for(
+                lambda: self._failure or all(
+                    stamp in self._times[topic] for stamp in reversed(stamps)
+                    for topic in (self._mask, self._overlay)), timeout_sec)
+        self._raise_failure()
+        return bool(came)
 
     def _on_message(self, topic: str, data: Any) -> None:
         """Note when a message came and record it."""
@@ -199,6 +203,16 @@ class Player:
             self._arrived.notify_all()
 
     def _spin(self) -> None:
-        """Receive until told to stop."""
-        while not self._stopping:
-            self._executor.spin_once(timeout_sec=0.1)
+        """Receive until told to stop; what fails is raised where somebody waits."""
+        try:
+            while not self._stopping:
+                self._executor.spin_once(timeout_sec=0.1)
+        except Exception as error:
+            with self._arrived:
+                self._failure = error
+                self._arrived.notify_all()
+
+    def _raise_failure(self) -> None:
+        """Raise what ended the receiving thread."""
+        if self._failure is not None:
+            raise self._failure
