@@ -1,8 +1,7 @@
 """
-Play a bag into the segmentation node.
+Play a bag into the segmentation node, from the moment that the node waits for frames.
 
-The player starts with the node: what it plays while the weights load is lost unless it loops.
-`roadseg segment BAG` is the tool that takes every frame.
+`roadseg segment BAG` is the tool that takes every frame, however slow the machine.
 """
 
 from __future__ import annotations
@@ -15,12 +14,16 @@ from launch.actions import (
     ExecuteProcess,
     IncludeLaunchDescription,
     OpaqueFunction,
+    RegisterEventHandler,
     SetLaunchConfiguration,
 )
+from launch.event_handlers import OnProcessIO
+from launch.events.process import ProcessIO
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch.utilities.type_utils import coerce_to_type
 
+READY = b'waiting for frames on'  # what the node logs at activate
 SEGMENTATION = Path(__file__).resolve().parent / 'segmentation.launch.py'
 
 # Those of segmentation.launch.py come on top.
@@ -53,13 +56,28 @@ def start(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     Make the player once the launch arguments are known.
 
     :param context: where the launch arguments stand
-    :return: the player, and what has the node follow its clock
+    :return: the player held back, and what has the node follow its clock
     """
     bag, rate, loop, clock = (LaunchConfiguration(name).perform(context) for name in ARGUMENTS)
     follow = coerce_to_type(clock or 'false', bool)
     command = play_command(bag, rate, coerce_to_type(loop or 'false', bool), follow)
     sim_time = [SetLaunchConfiguration('use_sim_time', 'true')] if follow else []
-    return [*sim_time, ExecuteProcess(cmd=command, output='screen')]
+    return [*sim_time, when_ready(ExecuteProcess(cmd=command, output='screen'))]
+
+
+def when_ready(player: ExecuteProcess) -> RegisterEventHandler:
+    """
+    Hold the player back until the node has loaded its weights.
+
+    :param player: started once, also where the node is activated again later
+    :return: the action that waits
+    """
+    waiting = [player]
+
+    def look(event: ProcessIO) -> list[ExecuteProcess]:
+        return [waiting.pop()] if waiting and READY in event.text else []
+
+    return RegisterEventHandler(OnProcessIO(on_stdout=look, on_stderr=look))
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -33,10 +33,14 @@ def topics_of(text: str) -> list[str]:
 
     :param text: topics separated by commas, or a YAML list of them
     :return: the topics
+    :raises ValueError: a list that is no YAML
     """
-    value = yaml.safe_load(text)
-    topics = value if isinstance(value, list) else str(value).split(',')
-    return [str(topic).strip() for topic in topics]
+    if not text.strip().startswith('['):
+        return [topic.strip() for topic in text.split(',') if topic.strip()]
+    try:
+        return [str(topic) for topic in yaml.safe_load(text)]
+    except yaml.YAMLError as error:
+        raise ValueError(f"image_topics:={text} is no list such as ['/a', '/b']") from error
 
 
 def overrides(arguments: dict[str, str]) -> dict[str, object]:
