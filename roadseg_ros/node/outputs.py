@@ -71,10 +71,11 @@ class Outputs:
         :param info: the camera's calibration, or None.
         """
         views = _Views(header, frame, result, labels, alpha, info)
-        for name in self.listened():
-            message = views.message(name)
+        listened = self.listened()
+        for name, publisher in self._publishers.items():  # the mask first: planners wait for it
+            message = views.message(name) if name in listened else None
             if message is not None:
-                self._publishers[name].publish(message)
+                publisher.publish(message)
 
     def publish_legend(self, labels: LabelSpace) -> None:
         """Publish the picture of the classes and their colours, latched."""
