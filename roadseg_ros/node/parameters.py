@@ -76,7 +76,9 @@ PARAMETERS = (
               'weights to run (.safetensors); empty = the packaged ones; a change also takes '
               'effect at ~/reload_checkpoint'),
     Parameter('device', 'auto', 'where to run: auto, cpu, cuda or cuda:N'),
-    Parameter('engine', 'auto', 'what to run the network with', choices=ENGINES),
+    Parameter('engine', 'auto',
+              'what runs the network; auto = torch on a GPU, openvino on a CPU',
+              choices=ENGINES),
     Parameter('inference_height', 0,
               "pixels the network works at; 0 = the checkpoint's, -1 = the frame's own",
               span=(-1, 16384)),

@@ -7,30 +7,32 @@ import torch
 
 from roadseg_ros.checkpoint import CheckpointError
 from roadseg_ros.inference.engines import EngineError
+from roadseg_ros.inference.engines.openvino_engine import OpenVinoEngine
 from roadseg_ros.inference.engines.torch_engine import MAX_SHAPES, TorchEngine
 from roadseg_ros.inference.preprocessing import FrameError
 from roadseg_ros.inference.segmenter import Segmenter
 
 HAS_CUDA = torch.cuda.is_available()
-DEVICES = ['cpu', pytest.param('cuda', marks=pytest.mark.skipif(
-    not HAS_CUDA, reason='needs a CUDA device'))]
+ENGINES = [('torch', 'cpu'), ('openvino', 'cpu'), pytest.param(
+    ('torch', 'cuda'), marks=pytest.mark.skipif(not HAS_CUDA, reason='needs a CUDA device'))]
 SIZES = {'1x1': (1, 1), 'odd': (31, 45), 'as trained': (48, 64), 'tall': (200, 3),
          'one column': (50, 1), 'one row': (1, 50), '30:1': (10, 300), 'large': (123, 457)}
 
 
-@pytest.fixture(scope='module', params=DEVICES)
+@pytest.fixture(scope='module', params=ENGINES, ids='-'.join)
 def segmenter(request, checkpoint_path):
-    """Return a segmenter of the small checkpoint on each device."""
-    return Segmenter(checkpoint_path, device=request.param)
+    """Return a segmenter of the small checkpoint on each engine and device."""
+    engine, device = request.param
+    return Segmenter(checkpoint_path, engine=engine, device=device)
 
 
 @pytest.fixture
 def batch_shapes(monkeypatch):
     """Record the shapes that reach the engine."""
     shapes = []
-    run = TorchEngine.run
-    monkeypatch.setattr(TorchEngine, 'run',
-                        lambda self, frames: shapes.append(frames.shape) or run(self, frames))
+    for kind in (OpenVinoEngine, TorchEngine):
+        monkeypatch.setattr(kind, 'run', lambda self, frames, run=kind.run: (
+            shapes.append(frames.shape) or run(self, frames)))
     return shapes
 
 
@@ -163,7 +165,7 @@ def test_warm_up_takes_the_sizes_to_come(segmenter, batch_shapes):
 def test_says_what_it_runs_on(segmenter, labels):
     """Device, engine and labels are there to be reported."""
     assert segmenter.device in ('cpu', 'cuda:0')
-    assert segmenter.engine == 'torch'
+    assert segmenter.engine in ('torch', 'openvino')
     assert segmenter.labels == labels
     assert segmenter.fallback is None
 
@@ -172,7 +174,7 @@ def test_says_what_it_runs_on(segmenter, labels):
 def test_auto_without_cuda_falls_back_and_says_so(checkpoint_path):
     """`auto` takes the CPU where there is no GPU, and gives the reason."""
     segmenter = Segmenter(checkpoint_path)
-    assert segmenter.device == 'cpu'
+    assert (segmenter.device, segmenter.engine) == ('cpu', 'openvino')
     assert segmenter.fallback == 'no CUDA device found'
 
 
@@ -209,7 +211,8 @@ def test_cuda_keeps_few_shapes(checkpoint_path):
     ({'device': 'tpu'}, EngineError, "unknown device 'tpu'; supported: auto, cpu, cuda, cuda:N"),
     ({'device': 'cuda:x'}, EngineError, "unknown device 'cuda:x'"),
     ({'device': ''}, EngineError, "unknown device ''"),
-    ({'engine': 'tensorflow'}, EngineError, "unknown engine 'tensorflow'; supported: auto, torch"),
+    ({'engine': 'tensorflow'}, EngineError,
+     "unknown engine 'tensorflow'; supported: auto, torch, openvino"),
     ({'cache': 'always'}, ValueError, "unknown cache policy 'always'; supported: off"),
     ({'inference_height': -2}, ValueError, 'inference_height is -1, 0 or pixels, not -2'),
 ])

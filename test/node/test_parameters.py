@@ -71,7 +71,7 @@ def test_descriptors_carry_the_range_of_the_right_kind():
 
 
 @pytest.mark.parametrize('name, value, words', [
-    ('engine', 'x', "engine is 'x'; supported: auto, torch"),
+    ('engine', 'x', "engine is 'x'; supported: auto, torch, openvino"),
     ('overlay_alpha', 5.0, 'overlay_alpha is 5.0; supported: 0.0 to 1.0'),
     ('inference_height', -2, 'inference_height is -2; supported: -1 to 16384'),
 ])

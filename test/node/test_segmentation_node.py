@@ -250,7 +250,7 @@ def test_reload_keeps_the_old_weights_when_the_new_are_garbage(
 
 def test_diagnostics_say_what_runs(talk, checkpoint_path, labels):
     status = status_of(talk.diagnostics, 'roadseg')
-    assert (status.device, status.engine, status.network) == ('cpu', 'torch', 'u_lite')
+    assert (status.device, status.engine, status.network) == ('cpu', 'openvino', 'u_lite')
     assert (status.checkpoint, status.classes) == (str(checkpoint_path), str(len(labels)))
 
 
@@ -313,7 +313,7 @@ def test_bad_values_fail_configure_in_one_line_and_can_be_mended(
     assert "image_topics is empty; give it such as ['/camera/image_raw']" in errors[0]
     assert 'no parameter overlay_alfa: ignored; did you mean overlay_alpha?' in node.log
     assert 'overlay_alpha must be' in errors[0] and ', not 5' in errors[0]
-    assert "engine is 'x'; supported: auto, torch" in errors[0]
+    assert "engine is 'x'; supported: auto, torch, openvino" in errors[0]
 
     assert peer.set_parameter('overlay_alpha', 0.5) == (True, '')
     assert peer.set_parameter('engine', 'auto') == (True, '')

@@ -53,7 +53,7 @@ def test_synthetic_samples(capsys, checkpoint_path, segmenter, labels):
     assert result['mean_iou'] == pytest.approx(mean_iou, abs=1e-4)
     assert result['pixel_accuracy'] == pytest.approx(accuracy, abs=1e-4)
     assert tuple(result['iou']) == labels.names
-    assert (result['frames'], result['device'], result['engine']) == (2, 'cpu', 'torch')
+    assert (result['frames'], result['device'], result['engine']) == (2, 'cpu', 'openvino')
     assert (result['checkpoint'], result['dataset']) == (str(checkpoint_path), 'synthetic')
 
 

@@ -6,15 +6,17 @@ The module of an engine is imported only when it is asked for.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 import os
+import re
 import sys
 from typing import Protocol
 
 import numpy as np
 
-from roadseg_ros.checkpoint import Checkpoint
+from roadseg_ros.checkpoint import Checkpoint, CheckpointError
 
-ENGINES = ('auto', 'torch')
+ENGINES = ('auto', 'torch', 'openvino')
 
 
 class EngineError(RuntimeError):
@@ -27,7 +29,7 @@ class Engine(Protocol):
     name: str
     device: str
     input_stride: int
-    fallback: str | None  # why `auto` did not get its first choice
+    fallback: str | None  # why `auto` did not get what it would have liked better
 
     def run(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -45,6 +47,9 @@ def make_engine(checkpoint: Checkpoint, device: str, engine: str) -> Engine:
     """
     Start an engine for a checkpoint.
 
+    `auto` is torch where there is a CUDA device, on the CPU openvino where it is installed and
+    takes the network, else torch.
+
     :param checkpoint: what to run.
     :param device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
     :param engine: one of `ENGINES`.
@@ -53,13 +58,44 @@ def make_engine(checkpoint: Checkpoint, device: str, engine: str) -> Engine:
     """
     if engine not in ENGINES:
         raise EngineError(f'unknown engine {engine!r}; supported: {", ".join(ENGINES)}')
+    if not re.fullmatch(r'auto|cpu|cuda(:\d+)?', device):
+        raise EngineError(f'unknown device {device!r}; supported: auto, cpu, cuda, cuda:N')
+    if engine != 'auto':
+        return _start(engine, checkpoint, device)
+    if device.startswith('cuda') or (device == 'auto' and _may_have_cuda()):
+        started = _start('torch', checkpoint, device)
+        if started.device != 'cpu':
+            return started
+    if find_spec('openvino') is None:
+        return _start('torch', checkpoint, device)
+    try:
+        return _start('openvino', checkpoint, device)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a network or machine that OpenVINO cannot do
+        started = _start('torch', checkpoint, device)
+        started.fallback = f'engine openvino failed ({" ".join(str(error).split())})'
+        return started
+
+
+def _start(engine: str, checkpoint: Checkpoint, device: str) -> Engine:
+    """Import an engine and start it."""
     # Read by OpenMP when torch is first loaded. Threads that spin while they wait make a frame
     # 17 times slower (1990 ms against 114) as soon as another process wants the same cores
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     try:
+        if engine == 'openvino':
+            from roadseg_ros.inference.engines.openvino_engine import OpenVinoEngine
+            return OpenVinoEngine(checkpoint, device)
         from roadseg_ros.inference.engines.torch_engine import TorchEngine
+        return TorchEngine(checkpoint, device)
     except ImportError as error:
         raise EngineError(
-            f'engine torch needs the package {error.name}, which {sys.executable} does not have; '
-            'install it there, or use the environment that README.md sets up') from error
-    return TorchEngine(checkpoint, device)
+            f'engine {engine} needs the package {error.name}, which {sys.executable} does not '
+            'have; install it there, or use the environment that README.md sets up') from error
+
+
+def _may_have_cuda() -> bool:
+    """Return whether it is worth loading torch, which takes seconds, to look for a GPU."""
+    # discrete cards, Jetson, WSL
+    return any(os.path.exists(f'/dev/{name}') for name in ('nvidiactl', 'nvhost-ctrl', 'dxg'))
