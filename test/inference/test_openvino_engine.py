@@ -1,5 +1,6 @@
 """The OpenVINO engine: torch's ids, kept on disk, and a second start without torch."""
 from dataclasses import replace
+import os
 import subprocess
 import sys
 
@@ -98,12 +99,24 @@ print(engine.name, *({'torch', 'timm', 'torchvision', 'openvino_telemetry.main'}
 
 def test_a_damaged_cache_is_made_anew(fresh_cache, checkpoint, batch):
     wanted = OpenVinoEngine(checkpoint, 'cpu').run(batch)
-    path = cache_folder() / f'{fingerprint(checkpoint)}.xml'
+    path = cache_folder() / fingerprint(checkpoint) / 'model.xml'
     path.write_text('<net')
     same(OpenVinoEngine(checkpoint, 'cpu').run(batch), wanted)
     assert path.read_text().startswith('<?xml')
-    assert sorted(file.suffix for file in cache_folder().iterdir() if file.is_file()) == [
-        '.bin', '.xml']
+    assert sorted(file.name for file in path.parent.iterdir()) == [
+        'compiled', 'model.bin', 'model.xml']
+
+
+def test_the_disk_keeps_the_checkpoints_used_last(monkeypatch, fresh_cache, checkpoint, batch):
+    monkeypatch.setattr(openvino_engine, 'MAX_KEPT', 2)
+    others = [replace(checkpoint, preprocessing=replace(checkpoint.preprocessing, scale=scale))
+              for scale in (1 / 255, 1 / 128, 1 / 64)]
+    for number, other in enumerate(others):
+        OpenVinoEngine(other, 'cpu').run(batch[:1])
+        folder = cache_folder() / fingerprint(other)
+        os.utime(folder, (number, number))
+    kept = {folder.name for folder in cache_folder().iterdir()}
+    assert kept == {fingerprint(other) for other in others[1:]}
 
 
 def test_a_home_that_cannot_be_written_to_costs_time_alone(monkeypatch, checkpoint, batch,

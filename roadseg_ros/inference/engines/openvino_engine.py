@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from functools import cache
 import hashlib
 import json
 import os
 from pathlib import Path
+import shutil
 import sys
 import threading
 from typing import Any
@@ -23,6 +25,7 @@ sys.modules['openvino_telemetry'] = None  # type: ignore[assignment]
 import openvino  # noqa: E402
 
 MAX_SIZES = 4
+MAX_KEPT = 8  # checkpoints on disk, some 25 MB each
 FORMAT = 1  # of what is kept on disk; counts up when the module or its conversion changes
 STRIDE = ['roadseg', 'input_stride']
 
@@ -93,17 +96,19 @@ class OpenVinoEngine:
 
     def _load(self, checkpoint: Checkpoint) -> Any:
         """Return the converted network, from the cache where it is there."""
-        folder = cache_folder()
-        path = folder / f'{fingerprint(checkpoint)}.xml'
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._code_folder = str(folder / 'compiled')
-            return _core().read_model(path)
-        except OSError:  # a home that cannot be written to: every start is a first one
+            folder = cache_folder() / fingerprint(checkpoint)
+        except RuntimeError:  # nobody's home: every start is a first one
             return _convert(checkpoint)
+        with suppress(OSError):  # one that cannot be written to may still hold what is needed
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.touch()  # used now: `_prune` takes the others first
+            self._code_folder = str(folder / 'compiled')
+        try:
+            return _core().read_model(folder / 'model.xml')
         except RuntimeError:  # not there yet, or damaged
             model = _convert(checkpoint)
-            _keep(model, path)
+            _keep(model, folder)
             return model
 
 
@@ -143,16 +148,25 @@ def fingerprint(checkpoint: Checkpoint) -> str:
     return digest.hexdigest()[:32]
 
 
-def _keep(model: Any, path: Path) -> None:
+def _keep(model: Any, folder: Path) -> None:
     """Write a converted network, whole or not at all; several nodes may do so at once."""
-    partial = path.with_name(f'{os.getpid()}.{path.name}')
+    partial = folder / f'{os.getpid()}.xml'
     try:
         openvino.save_model(model, partial, compress_to_fp16=False)
         for suffix in ('.bin', '.xml'):
-            os.replace(partial.with_suffix(suffix), path.with_suffix(suffix))
+            os.replace(partial.with_suffix(suffix), folder / f'model{suffix}')
+        _prune(folder.parent)
     except (OSError, RuntimeError):  # such as a full disk: the next start converts again
         for suffix in ('.bin', '.xml'):
-            partial.with_suffix(suffix).unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.with_suffix(suffix).unlink()
+
+
+def _prune(folder: Path) -> None:
+    """Remove the checkpoints that have not been used for longest, so that the disk stays free."""
+    used = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in used[MAX_KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _convert(checkpoint: Checkpoint) -> Any:
