@@ -24,14 +24,14 @@ def synthesize(out: Path, seeds: Sequence[int], frames: int, *, split: str = 'tr
     """
     Write `<out>/<split>/<name>.png` (BGR picture) and `<out>/<split>annot/<name>.png` (class ids).
 
-    :param out: a folder that is new or empty.
+    :param out: a folder; may hold other splits.
     :param seeds: one drive each.
     :param frames: how many frames of each drive.
     :param split: name of the folder of pictures.
     :param height: rows of a frame.
     :param width: columns of a frame.
     :param rate_hz: frames per second of the drive.
-    :raises FileExistsError: if `out` holds something already.
+    :raises FileExistsError: the split is there already.
     :raises ValueError: no frames, or a drive that cannot be made.
     :raises OSError: a file cannot be written.
     """
@@ -39,10 +39,11 @@ def synthesize(out: Path, seeds: Sequence[int], frames: int, *, split: str = 'tr
         raise ValueError(f'frames must be 1 or more, not {frames}')
     if not math.isfinite(rate_hz):
         raise ValueError(f'the rate must be a number above 0, not {rate_hz}')
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise FileExistsError(f'{out} exists already: name a folder that is new or empty')
-    drives = {seed: Drive(seed, height, width, rate_hz) for seed in seeds}
     images, labels = out / split, out / f'{split}annot'
+    for folder in (images, labels):
+        if folder.exists():
+            raise FileExistsError(f'{folder} exists already: choose another --out or --split')
+    drives = {seed: Drive(seed, height, width, rate_hz) for seed in seeds}
     images.mkdir(parents=True)
     labels.mkdir()
     with tqdm(total=len(drives) * frames, unit='frame', desc=str(out)) as progress:
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit status."""
     parser = argparse.ArgumentParser(prog='python -m training.synthesize', description=(
         'Write labelled video of procedural drives to disk, in the layout of CamVid.'))
-    parser.add_argument('--out', type=Path, required=True, help='a folder, new or empty')
+    parser.add_argument('--out', type=Path, required=True, help='a folder; may hold other splits')
     parser.add_argument('--seeds', type=int, nargs='+', default=[0], help='one drive each')
     parser.add_argument('--frames', type=int, default=150, help='frames of each drive')
     parser.add_argument('--split', default='train', help='name of the folder of pictures')

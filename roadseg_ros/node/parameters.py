@@ -224,8 +224,9 @@ def _reason(parameter: Parameter, error: Exception) -> str:
         return str(error)
     kind = {list: 'a list of texts', str: 'text', bool: 'true or false', int: 'a whole number',
             float: 'a number with a decimal point'}[type(parameter.default)]
-    span = f' from {parameter.span[0]} to {parameter.span[1]}' if parameter.span else ''
+    if parameter.span and isinstance(error, InvalidParameterValueException):
+        kind = f'from {parameter.span[0]} to {parameter.span[1]}'
     # rclpy's exceptions keep the value only inside their text
     given = re.search(r"value \((.*?)\) for|to '(.*?)' of type", str(error))
     was = f', not {next(filter(None, given.groups()))}' if given else ''
-    return f'{parameter.name} must be {kind}{span}, such as {parameter.default!r}{was}'
+    return f'{parameter.name} must be {kind}, such as {parameter.default!r}{was}'

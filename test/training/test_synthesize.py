@@ -27,11 +27,18 @@ def test_pictures_and_truth_are_the_drives(tmp_path):
     np.testing.assert_array_equal(written, class_ids)
 
 
-def test_a_folder_with_content_is_left_alone(tmp_path, capsys):
-    (tmp_path / 'mine.txt').write_text('keep')
-    assert main(['--out', str(tmp_path), *SIZE]) == 2
-    assert 'new or empty' in capsys.readouterr().err
-    assert [path.name for path in tmp_path.iterdir()] == ['mine.txt']
+def test_a_split_that_is_there_is_left_alone(tmp_path, capsys):
+    (tmp_path / 'valannot').mkdir()
+    (tmp_path / 'valannot' / 'mine.png').write_text('keep')
+    assert main(['--out', str(tmp_path), '--split', 'val', *SIZE]) == 2
+    assert 'valannot exists already: choose another --out or --split' in capsys.readouterr().err
+    assert [path.name for path in tmp_path.rglob('*')] == ['valannot', 'mine.png']
+
+
+def test_splits_stand_side_by_side(tmp_path):
+    for split in ('train', 'val'):
+        assert main(['--out', str(tmp_path), '--split', split, '--frames', '1', *SIZE]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == {'train', 'trainannot', 'val', 'valannot'}
 
 
 @pytest.mark.parametrize('arguments, reason', [

@@ -36,8 +36,9 @@ class Folders(LabelledFrames):
                        and not path.name.startswith(tuple(leave_out))]
         self.masks = [masks / path.name for path in self.images]
         if not self.images:
-            raise DatasetError(f'no pictures {images}/*.png (drives {list(drives) or "all"}, '
-                               f'without {list(leave_out)})')
+            chosen = f' of drives {list(drives)}' if drives else ''
+            chosen += f' without drives {list(leave_out)}' if leave_out else ''
+            raise DatasetError(f'no pictures {images}/*.png{chosen}')
         missing = [path for path in self.masks if not path.is_file()]
         if missing:
             raise DatasetError(f'{len(missing)} pictures have no mask; first: {missing[0]}')
