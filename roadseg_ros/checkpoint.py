@@ -26,7 +26,7 @@ from roadseg_ros.share import share_file
 FORMAT_VERSION = 1
 METADATA_KEY = 'roadseg'
 MAX_SIDE = 16384
-MAX_PIXELS = 2 ** 25  # what a network is ever asked to work on at once
+MAX_PIXELS = 2 ** 25  # of a frame, unless the user says otherwise, and of a network's input
 
 
 class CheckpointError(ValueError):

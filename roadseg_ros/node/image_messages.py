@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from roadseg_ros.checkpoint import MAX_PIXELS
 from roadseg_ros.node.compressed_size import COMPRESSED_FORMATS, compressed_size
 
 if TYPE_CHECKING:
     from sensor_msgs.msg import CompressedImage, Image
     from std_msgs.msg import Header
 
-MAX_PIXELS = 33554432
 JPEG_QUALITY = 90
 
 

@@ -13,7 +13,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter as RosParameter
 
-from roadseg_ros.checkpoint import default_checkpoint_path
+from roadseg_ros.checkpoint import default_checkpoint_path, MAX_PIXELS
 from roadseg_ros.inference.engines import ENGINES
 from roadseg_ros.inference.segmenter import CACHE_POLICIES
 
@@ -93,7 +93,7 @@ PARAMETERS = (
               span=(0.0, 1.0), live=True),
     Parameter('publish_compressed', False,
               'also publish mask/compressed (PNG) and overlay/compressed (JPEG)'),
-    Parameter('max_image_pixels', 33554432, 'larger frames are refused, not decoded',
+    Parameter('max_image_pixels', MAX_PIXELS, 'larger frames are refused, not decoded',
               span=(1, 2 ** 31 - 1)),
     Parameter('cache.policy', 'off', 'how results are reused between frames',
               choices=CACHE_POLICIES, live=True),

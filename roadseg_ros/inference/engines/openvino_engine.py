@@ -143,7 +143,7 @@ def fingerprint(checkpoint: Checkpoint) -> str:
                 [prepared.channel_order, prepared.scale, prepared.mean, prepared.std]]
     digest = hashlib.sha256(json.dumps(document, sort_keys=True).encode())
     for name, values in sorted(checkpoint.tensors.items()):
-        digest.update(name.encode())
+        digest.update(f'{name} {values.dtype} {values.shape}'.encode())
         digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()[:32]
 
