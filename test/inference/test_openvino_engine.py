@@ -134,8 +134,9 @@ def test_what_changes_the_network_changes_its_name(checkpoint):
     prepared = replace(checkpoint.preprocessing, std=(1.0, 1.0, 2.0))
     labels = LabelSpace(checkpoint.labels.names[:-1], checkpoint.labels.colors[:-1])
     turned = {**checkpoint.tensors, name: checkpoint.tensors[name].reshape(-1, 1)}
-    changed = [replace(checkpoint, tensors=other), replace(checkpoint, tensors=turned), replace(checkpoint, preprocessing=prepared),
-               replace(checkpoint, labels=labels), replace(checkpoint, architecture='unet')]
+    changed = [replace(checkpoint, tensors=other), replace(checkpoint, tensors=turned),
+               replace(checkpoint, preprocessing=prepared), replace(checkpoint, labels=labels),
+               replace(checkpoint, architecture='unet')]
     assert len({fingerprint(one) for one in (checkpoint, *changed)}) == 6
     renamed = replace(checkpoint, provenance={'note': 'retold'})
     assert fingerprint(renamed) == fingerprint(checkpoint)
