@@ -102,7 +102,8 @@ class Camera:
 
     def fail(self, reason: str) -> None:
         """Count a frame that could not be segmented and remember why."""
-        self.counts['failed'] += 1
+        with self._lock:  # one frame may fail at the door while another does on its way out
+            self.counts['failed'] += 1
         self.last_error = reason
         # rclpy's own throttle is one for all cameras
         now = time.monotonic()

@@ -299,6 +299,7 @@ class SegmentationNode(LifecycleNode):
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
+        self._pipeline.finish()
 
     def _forget(self) -> None:
         """Drop the weights and the topics."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 import math
 import time
@@ -12,10 +13,12 @@ import numpy as np
 from sensor_msgs.msg import CompressedImage
 
 from roadseg_ros.inference.segmenter import Segmentation, Segmenter
-from roadseg_ros.labels import UNLABELLED
+from roadseg_ros.labels import LabelSpace, UNLABELLED
 from roadseg_ros.node.image_messages import decode_compressed, ImageMessageError, to_bgr
 from roadseg_ros.node.parameters import Settings
 from roadseg_ros.node.stream import Stream
+
+MAX_THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,11 @@ class Pipeline:
     """
     Decode, segment and publish what waits in the cameras' slots.
 
+    Beside a GPU, cameras are decoded side by side, and results are published while the next
+    frames are decoded and segmented. A CPU that runs the network has no core to spare for that:
+    measured on two, it is slower (benchmarks/LOG.md). No frame is decoded ahead of a network that
+    is busy: it would wait there while newer ones come.
+
     :param streams: the cameras.
     :param running: says whether results can still be published.
     """
@@ -40,6 +48,8 @@ class Pipeline:
     def __init__(self, streams: Sequence[Stream], running: Callable[[], bool]) -> None:
         self._streams = streams
         self._running = running
+        self._pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix='messages')
+        self._publishing: list[Future[None]] = []
 
     def run(self, segmenter: Segmenter, settings: Settings) -> None:
         """
@@ -48,10 +58,15 @@ class Pipeline:
         :param segmenter: to run.
         :param settings: as they are now.
         """
-        pending = [frame for stream in self._streams
-                   if (frame := self._take(stream, settings)) is not None]
+        each = self._pool.map if _leaves_cores(segmenter) else map
+        taken = each(lambda stream: self._take(stream, settings), self._streams)
+        pending = [frame for frame in taken if frame is not None]
         if pending:
             self._serve(pending, segmenter, settings)
+
+    def finish(self) -> None:
+        """Wait until everything is published."""
+        wait(self._publishing)
 
     def _take(self, stream: Stream, settings: Settings) -> _Pending | None:
         """Return a camera's newest frame, None if there is none to segment."""
@@ -86,19 +101,26 @@ class Pipeline:
                 for item in pending:
                     self._serve([item], segmenter, settings)
             return
+        self.finish()  # a camera's masks leave in order, and no queue grows
+        if _leaves_cores(segmenter):
+            self._publishing = [
+                self._pool.submit(self._publish, item, result, segmenter.labels, settings)
+                for item, result in zip(pending, results)]
+            return
         for item, result in zip(pending, results):
-            try:
-                self._publish(item, result, segmenter, settings)
-            except Exception as error:  # of the middleware: this frame's loss alone
-                self._fail(item, error)
+            self._publish(item, result, segmenter.labels, settings)
 
-    def _publish(self, item: _Pending, result: Segmentation, segmenter: Segmenter,
+    def _publish(self, item: _Pending, result: Segmentation, labels: LabelSpace,
                  settings: Settings) -> None:
         """Publish one result and note how long it took."""
         started = time.perf_counter()
-        item.stream.outputs.publish(
-            item.message.header, item.frame, gate(result, settings.min_confidence),
-            segmenter.labels, settings.overlay_alpha, item.stream.camera.info)
+        try:
+            item.stream.outputs.publish(
+                item.message.header, item.frame, gate(result, settings.min_confidence),
+                labels, settings.overlay_alpha, item.stream.camera.info)
+        except Exception as error:  # of the middleware: this frame's loss alone
+            self._fail(item, error)
+            return
         finished = time.perf_counter()
         item.stream.statistics.add({
             'decode': item.decode_ms, **result.timing_ms, 'publish': (finished - started) * 1e3,
@@ -108,6 +130,11 @@ class Pipeline:
         """Count a frame as failed, unless all that happened is that the node is leaving."""
         if self._running():
             item.stream.camera.fail(f'segmentation failed: {type(error).__name__}: {error}')
+
+
+def _leaves_cores(segmenter: Segmenter) -> bool:
+    """Return whether the network leaves the CPU to us."""
+    return segmenter.device != 'cpu'
 
 
 def gate(result: Segmentation, min_confidence: float) -> Segmentation:

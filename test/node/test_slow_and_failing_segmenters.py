@@ -16,6 +16,7 @@ from std_srvs.srv import Trigger  # noqa: E402
 
 from roadseg_ros.inference.segmenter import Segmenter  # noqa: E402
 from roadseg_ros.node.lifecycle import SegmentationNode  # noqa: E402
+from roadseg_ros.node.outputs import Outputs  # noqa: E402
 
 
 class OddSegmenter(Segmenter):
@@ -151,3 +152,34 @@ def test_a_failure_counts_against_the_frames_it_hit_alone(start, peer, picture):
     assert values(diagnostics, 'b')['failed'] == '0'
     for name, publisher in cameras.items():
         peer.exchange(publisher, peer.image(picture), masks[name])
+
+
+def test_beside_a_gpu_masks_leave_while_the_next_frame_is_in_the_network(
+        start, peer, picture, monkeypatch):
+    calls, second_is_in, publish = [], threading.Event(), Outputs.publish
+
+    class Gpu(Segmenter):
+        device = 'cuda:0'  # leaves the CPU to others, so it says
+
+        def segment(self, frames, streams=None, stamps=None):
+            if streams:
+                calls.append(streams)
+                if len(calls) == 2:
+                    second_is_in.set()
+            return super().segment(frames, streams, stamps)
+
+    def publish_late(*arguments):
+        assert second_is_in.wait(20)
+        publish(*arguments)
+
+    monkeypatch.setattr(Outputs, 'publish', publish_late)
+    start(lambda settings: Gpu(settings.checkpoint_path, device='cpu'))
+    publisher = peer.publisher(Image, '/a/image')
+    masks = peer.collect(Image, '/a/segmentation/mask')
+    peer.heard('/a/segmentation/mask')
+    frames = [peer.image(picture) for _ in range(2)]
+    publisher.publish(frames[0])
+    peer.wait(lambda: calls, 'the first frame to be worked on')
+    publisher.publish(frames[1])
+    peer.wait(lambda: len(masks) == 2, 'two masks')
+    assert [mask.header for mask in masks] == [frame.header for frame in frames]
