@@ -12,6 +12,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         import rclpy
 
+        from roadseg_ros.node.allocator import keep_freed_memory
         from roadseg_ros.node.lifecycle import spin
     except ImportError as error:
         # colcon's scripts run the interpreter that built them, often not the venv's
@@ -21,6 +22,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 0
+    keep_freed_memory()
     try:
         rclpy.init(args=args)
     except RuntimeError as error:  # a parameter file that is not there or no YAML
