@@ -51,7 +51,7 @@ class Segmenter:
 
     :param checkpoint: path of a `.safetensors` file, or a checkpoint.
     :param device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
-    :param engine: 'auto', 'torch' or 'openvino'.
+    :param engine: 'auto', 'torch', 'openvino' or 'openvino_int8'.
     :param cache: 'off', every frame is computed.
     :param inference_height: pixels the network works at; 0 = the checkpoint's, -1 = the
         frame's own.

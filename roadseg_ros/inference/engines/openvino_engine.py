@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 import hashlib
 import json
+import logging
 import os
 from pathlib import Path
 import shutil
@@ -25,9 +27,10 @@ sys.modules['openvino_telemetry'] = None  # type: ignore[assignment]
 import openvino  # noqa: E402
 
 MAX_SIZES = 4
-MAX_KEPT = 8  # checkpoints on disk, some 25 MB each
-FORMAT = 1  # of what is kept on disk; counts up when the module or its conversion changes
+MAX_KEPT = 8  # checkpoints on disk, some 40 MB each
+FORMAT = 1  # of what is kept on disk; counts up when the module or what is made of it changes
 STRIDE = ['roadseg', 'input_stride']
+_log = logging.getLogger(__name__)
 
 
 class OpenVinoEngine:
@@ -49,7 +52,7 @@ class OpenVinoEngine:
 
     def __init__(self, checkpoint: Checkpoint, device: str, precision: str | None = None) -> None:
         if device not in ('auto', 'cpu'):
-            raise EngineError(f'engine openvino runs on the CPU only, not on {device!r}; '
+            raise EngineError(f'engine {self.name} runs on the CPU only, not on {device!r}; '
                               'use device cpu or auto, or engine torch')
         self.fallback = 'no CUDA device found' if device == 'auto' else None
         self._code_folder = ''  # where compiled code is kept; '' = nowhere
@@ -95,20 +98,24 @@ class OpenVinoEngine:
         return self._compiled[size]
 
     def _load(self, checkpoint: Checkpoint) -> Any:
-        """Return the converted network, from the cache where it is there."""
+        """Return the network to compile."""
+        return self._kept(checkpoint, 'model', lambda: _convert(checkpoint))
+
+    def _kept(self, checkpoint: Checkpoint, name: str, make: Callable[[], Any]) -> Any:
+        """Return a form of the checkpoint's network from the cache; make it where it is not."""
         try:
             folder = cache_folder() / fingerprint(checkpoint)
         except RuntimeError:  # nobody's home: every start is a first one
-            return _convert(checkpoint)
+            return make()
         with suppress(OSError):  # one that cannot be written to may still hold what is needed
             folder.mkdir(parents=True, exist_ok=True)
             folder.touch()  # used now: `_prune` takes the others first
             self._code_folder = str(folder / 'compiled')
         try:
-            return _core().read_model(folder / 'model.xml')
+            return _core().read_model(folder / f'{name}.xml')
         except RuntimeError:  # not there yet, or damaged
-            model = _convert(checkpoint)
-            _keep(model, folder)
+            model = make()
+            _keep(model, folder, name)
             return model
 
 
@@ -148,13 +155,13 @@ def fingerprint(checkpoint: Checkpoint) -> str:
     return digest.hexdigest()[:32]
 
 
-def _keep(model: Any, folder: Path) -> None:
-    """Write a converted network, whole or not at all; several nodes may do so at once."""
+def _keep(model: Any, folder: Path, name: str) -> None:
+    """Write a network, whole or not at all; several nodes may do so at once."""
     partial = folder / f'{os.getpid()}.xml'
     try:
         openvino.save_model(model, partial, compress_to_fp16=False)
         for suffix in ('.bin', '.xml'):
-            os.replace(partial.with_suffix(suffix), folder / f'model{suffix}')
+            os.replace(partial.with_suffix(suffix), folder / f'{name}{suffix}')
         _prune(folder.parent)
     except (OSError, RuntimeError):  # such as a full disk: the next start converts again
         for suffix in ('.bin', '.xml'):
@@ -171,6 +178,7 @@ def _prune(folder: Path) -> None:
 
 def _convert(checkpoint: Checkpoint) -> Any:
     """Return the whole frame of a checkpoint as an OpenVINO model of any batch and size."""
+    _log.info('converting the network for OpenVINO, once for each checkpoint: some ten seconds')
     import torch
 
     from roadseg_ros.models.frame import FrameModule
