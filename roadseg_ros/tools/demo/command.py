@@ -12,9 +12,9 @@ from roadseg_ros.checkpoint import default_checkpoint_path, load_checkpoint
 from roadseg_ros.tools.arguments import positive
 from roadseg_ros.tools.demo.folder import DemoError, DemoFolder
 from roadseg_ros.tools.demo.log import DrivingLog, read_log
-from roadseg_ros.tools.demo.node_process import NodeProcess, private_environment
 from roadseg_ros.tools.demo.report import write_report
 from roadseg_ros.tools.demo.summary import Rates, rows, summarize
+from roadseg_ros.tools.node_process import check_ros, NodeProcess, private_environment
 
 ENOUGH = 0.99
 CALIBRATION_FRAMES = 9
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
         raise DemoError('--topic is for --bag; the generated drive has one camera')
     folder = DemoFolder(options.out)
     folder.check(options.bag)
-    _check_ros()
+    check_ros()
     checkpoint = options.checkpoint or default_checkpoint_path()
     labels = load_checkpoint(checkpoint).labels
     log = read_log(options.bag, options.topic, options.seconds)
@@ -78,7 +78,9 @@ def _play(log: DrivingLog, checkpoint: Path, options: argparse.Namespace, folder
     """Play the log to a node; return the times and the rates."""
     from roadseg_ros.tools.demo.player import Player
 
-    with NodeProcess(log.topic, checkpoint, options.device, folder) as node, \
+    parameters = {'image_topics': [log.topic], 'publish_compressed': True,
+                  'checkpoint': str(checkpoint.absolute()), 'device': options.device}
+    with NodeProcess(parameters, folder.node_parameters, folder.node_log) as node, \
             Player(log.topic, node.check) as player:
         print(f'waiting for the node (process {node.pid})', file=sys.stderr)
         player.connect(log.frames[0], node.last_line)
@@ -95,12 +97,3 @@ def _play(log: DrivingLog, checkpoint: Path, options: argparse.Namespace, folder
                   f'{slower.target_hz:.1f} Hz', file=sys.stderr)
             rates = slower
     return play, rates
-
-
-def _check_ros() -> None:
-    """Say how to get ROS where there is none."""
-    try:
-        import rclpy  # noqa: F401
-    except ImportError as error:
-        raise DemoError(f'rclpy cannot be imported ({error}): run `make setup`, or source a '
-                        f'ROS 2 install and use its Python; this is {sys.executable}') from error

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 import shutil
 from typing import Any
 
 from roadseg_ros.tools.bag_file import PARTIAL_PREFIX
+from roadseg_ros.tools.results import may_replace, write_marked
 
 MADE_BY = 'roadseg demo'
 
@@ -46,13 +46,7 @@ class DemoFolder:
         if bag is not None and bag.resolve().is_relative_to(self.root.resolve()):
             raise DemoError(f'--bag {bag} lies in {self.root}, where the results of an earlier '
                             'demo are removed: move it or choose another --out')
-        if not self.root.exists() or (self.root.is_dir() and not any(self.root.iterdir())):
-            return
-        try:
-            earlier = json.loads(self.summary.read_text(encoding='utf-8'))
-        except (OSError, ValueError):
-            earlier = {}
-        if not isinstance(earlier, dict) or earlier.get('made_by') != MADE_BY:
+        if not may_replace(self.root, self.summary, MADE_BY):
             raise DemoError(f'{self.root} exists and is not the output of an earlier demo; '
                             'nothing is overwritten: remove it or choose another --out')
 
@@ -70,6 +64,4 @@ class DemoFolder:
 
     def write_summary(self, summary: dict[str, Any]) -> dict[str, Any]:
         """Write the numbers for scripts, marked as a demo's; return what is written."""
-        marked = {'made_by': MADE_BY, **summary}
-        self.summary.write_text(json.dumps(marked, indent=2) + '\n', encoding='utf-8')
-        return marked
+        return write_marked(self.summary, MADE_BY, summary)

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
 from pathlib import Path
 import statistics
-import struct
-import threading
 import time
-from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-import rclpy
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.qos import QoSProfile
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from tqdm import tqdm
@@ -24,13 +15,13 @@ from tqdm import tqdm
 from roadseg_ros.node.image_messages import to_image_message
 from roadseg_ros.node.topics import output_prefixes
 from roadseg_ros.tools.demo.log import LogFrame
-from roadseg_ros.tools.demo.node_process import NodeError
 from roadseg_ros.tools.demo.recorder import Recorder
 from roadseg_ros.tools.demo.summary import Play
+from roadseg_ros.tools.listener import Listener
+from roadseg_ros.tools.node_process import NodeError
 
 START_TIMEOUT_SEC, FRAME_TIMEOUT_SEC = 120.0, 30.0
 IN_FLIGHT = 3  # frames that may be on their way without being lost
-QUEUE_DEPTH = 100
 
 
 class Player:
@@ -47,36 +38,19 @@ class Player:
         self._topic, self._check = topic, check
         self._types: dict[str, type] = {
             self._mask: Image, self._overlay: CompressedImage, '/diagnostics': DiagnosticArray}
-        self._times: dict[str, dict[int, float]] = {topic: {} for topic in self._types}
-        self._arrived = threading.Condition()
+        self._listener = Listener('roadseg_demo', self._types, self._on_message)
         self._recorder: Recorder | None = None
-        self._failure: Exception | None = None
         self._stamps_spent = 0
-        self._stopping = False
 
     def __enter__(self) -> Player:
         """Join the domain of the environment."""
-        self._context = Context()
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self._node = rclpy.create_node('roadseg_demo', context=self._context)
-        self._publisher = self._node.create_publisher(Image, self._topic, 2)
-        for topic, kind in self._types.items():
-            self._node.create_subscription(
-                kind, topic, partial(self._on_message, topic), QoSProfile(depth=QUEUE_DEPTH),
-                raw=True)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name='demo', daemon=True)
-        self._thread.start()
+        self._listener.__enter__()
+        self._publisher = self._listener.node.create_publisher(Image, self._topic, 2)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *error: object) -> None:
         """Leave the domain."""
-        self._stopping = True
-        self._thread.join()
-        self._executor.shutdown()
-        self._node.destroy_node()
-        self._context.try_shutdown()
+        self._listener.__exit__(*error)
 
     def connect(self, frame: LogFrame, last_line: Callable[[], str]) -> None:
         """
@@ -92,10 +66,7 @@ class Player:
             subscribed = self._publisher.get_subscription_count() > 0
             if subscribed:
                 self._send(frame, self._spare_stamp())
-            with self._arrived:
-                came = self._arrived.wait_for(self._both_came, 2.0 if subscribed else 0.1)
-            self._raise_failure()
-            if came:
+            if self._listener.wait(self._both_came, 2.0 if subscribed else 0.1):
                 return
         raise NodeError(f'no mask within {START_TIMEOUT_SEC:.0f} s; the node said last: '
                         f'{last_line()}')
@@ -117,8 +88,8 @@ class Player:
                 if not self._wait_for([stamp_ns], FRAME_TIMEOUT_SEC):
                     self._check()
                     raise NodeError(f'no mask within {FRAME_TIMEOUT_SEC:.0f} s of a frame')
-                seconds.append(max(self._times[self._mask][stamp_ns],
-                                   self._times[self._overlay][stamp_ns]) - sent)
+                seconds.append(max(self._listener.times[topic][stamp_ns]
+                                   for topic in (self._mask, self._overlay)) - sent)
         bag.unlink()
         return statistics.median(seconds)
 
@@ -137,21 +108,20 @@ class Player:
         :raises SinkError: the recording cannot be written.
         """
         sent: dict[int, float] = {}
-        with self._arrived:
-            self._times = {topic: {} for topic in self._types}
+        self._listener.forget()
         with self._record(bag):
             start = time.perf_counter()
             for frame in tqdm(frames, 'playing', unit='frame', disable=None):
                 due = start + (frame.stamp_ns - frames[0].stamp_ns) / 1e9 / speed
                 sent[frame.stamp_ns] = self._send(frame, frame.stamp_ns, due)
-                self._raise_failure()
-                missing = len(sent) - IN_FLIGHT - len(self._times[self._mask])
+                self._listener.check()
+                missing = len(sent) - IN_FLIGHT - len(self._listener.times[self._mask])
                 if allowed_missing is not None and missing > allowed_missing:
                     break
             self._check()
             self._wait_for(list(sent), patience_sec)
-        with self._arrived:
-            masks = dict(self._times[self._mask])
+        with self._listener.arrived:
+            masks = dict(self._listener.times[self._mask])
         return Play(sent, {stamp: masks[stamp] for stamp in sent if stamp in masks})
 
     def _record(self, bag: Path) -> Recorder:
@@ -177,42 +147,17 @@ class Player:
         return self._stamps_spent
 
     def _both_came(self) -> bool:
-        """Return whether the node was heard on both topics, or will never be."""
-        return bool(self._failure or
-                    (self._times[self._mask] and self._times[self._overlay]))
+        """Return whether the node was heard on both topics."""
+        times = self._listener.times
+        return bool(times[self._mask] and times[self._overlay])
 
     def _wait_for(self, stamps: list[int], timeout_sec: float) -> bool:
         """Wait until masks and overlays of all stamps are here; return whether they are."""
-        with self._arrived:
-            came = self._arrived.wait_for(
-                lambda: self._failure or all(
-                    stamp in self._times[topic] for stamp in reversed(stamps)
-                    for topic in (self._mask, self._overlay)), timeout_sec)
-        self._raise_failure()
-        return bool(came)
+        return self._listener.wait(
+            lambda: all(stamp in self._listener.times[topic] for stamp in reversed(stamps)
+                        for topic in (self._mask, self._overlay)), timeout_sec)
 
-    def _on_message(self, topic: str, data: Any) -> None:
-        """Note when a message came and record it."""
-        now = time.perf_counter()
-        # CDR: four bytes, the second odd for little endian, then the header's stamp
-        seconds, nanoseconds = struct.unpack_from('<iI' if data[1] & 1 else '>iI', data, 4)
+    def _on_message(self, topic: str, data: bytes) -> None:
+        """Record what came."""
         if self._recorder is not None:
             self._recorder.write(topic, data)
-        with self._arrived:
-            self._times[topic].setdefault(seconds * 10**9 + nanoseconds, now)
-            self._arrived.notify_all()
-
-    def _spin(self) -> None:
-        """Receive until told to stop; what fails is raised where somebody waits."""
-        try:
-            while not self._stopping:
-                self._executor.spin_once(timeout_sec=0.1)
-        except Exception as error:
-            with self._arrived:
-                self._failure = error
-                self._arrived.notify_all()
-
-    def _raise_failure(self) -> None:
-        """Raise what ended the receiving thread."""
-        if self._failure is not None:
-            raise self._failure

@@ -1,8 +1,8 @@
-"""The segmentation node as a process of its own, in a ROS domain nobody else uses."""
+"""A node as a process of its own, in a ROS domain nobody else uses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 import os
 from pathlib import Path
@@ -12,13 +12,15 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from typing import Any
 
 import yaml
 
 from roadseg_ros.share import share_file
-from roadseg_ros.tools.demo.folder import DemoFolder
 
 DOMAINS = range(1, 102)  # Fast DDS's ports hold ids up to 101; 0 is what people use
+SEGMENTATION_NODE = (sys.executable, '-m', 'roadseg_ros.node.segmentation_node')
 STOP_TIMEOUTS = ((signal.SIGINT, 10.0), (signal.SIGTERM, 3.0), (signal.SIGKILL, 10.0))
 
 
@@ -26,10 +28,23 @@ class NodeError(ValueError):
     """The node did not start or did not stay; carries what it said last."""
 
 
+def check_ros() -> None:
+    """
+    Look whether there is a ROS to use.
+
+    :raises NodeError: there is none; says how to get it.
+    """
+    try:
+        import rclpy  # noqa: F401
+    except ImportError as error:
+        raise NodeError(f'rclpy cannot be imported ({error}): run `make setup`, or source a '
+                        f'ROS 2 install and use its Python; this is {sys.executable}') from error
+
+
 @contextmanager
 def private_environment(log_folder: Path) -> Iterator[None]:
     """
-    Keep this process's ROS, and that of the processes it starts, to this machine and this demo.
+    Keep this process's ROS, and that of the processes it starts, to this machine and to itself.
 
     :param log_folder: where rclpy writes its logs.
     """
@@ -54,26 +69,25 @@ class NodeProcess:
     """
     Start the node on entering, end it on leaving, however that happens.
 
-    :param topic: image topic it segments.
-    :param checkpoint: weights it loads.
-    :param device: it runs on.
-    :param folder: for its parameters and what it prints.
+    :param parameters: of the node, by name.
+    :param parameter_file: they are written to; replaced.
+    :param output: file for what it prints; replaced.
+    :param command: that runs the node.
     """
 
-    def __init__(self, topic: str, checkpoint: Path, device: str, folder: DemoFolder) -> None:
-        self._parameters = {'image_topics': [topic], 'publish_compressed': True,
-                            'checkpoint': str(checkpoint.absolute()), 'device': device}
-        self._file, self._output = folder.node_parameters, folder.node_log
-        self._command: Sequence[str] = [
-            sys.executable, '-m', 'roadseg_ros.node.segmentation_node', '--ros-args',
-            '--params-file', str(self._file.absolute())]
+    def __init__(self, parameters: Mapping[str, Any], parameter_file: Path, output: Path,
+                 command: Sequence[str] = SEGMENTATION_NODE) -> None:
+        self._parameters, self._file, self._output = parameters, parameter_file, output
+        self._command = [*command, '--ros-args', '--params-file', str(parameter_file.absolute())]
 
     def __enter__(self) -> NodeProcess:
-        """Start it."""
+        """Start it; `started` is when (perf_counter, s)."""
         # a file, as the command line takes no quotes within a value
-        self._file.write_text(yaml.safe_dump({'/**': {'ros__parameters': self._parameters}},
-                                             allow_unicode=True), encoding='utf-8')
+        self._file.write_text(
+            yaml.safe_dump({'/**': {'ros__parameters': dict(self._parameters)}},
+                           allow_unicode=True), encoding='utf-8')
         with self._output.open('wb') as output:
+            self.started = time.perf_counter()
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                 env={**os.environ, 'PYTHONUNBUFFERED': '1'})

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from roadseg_ros.tools.demo.folder import DemoFolder
 from roadseg_ros.tools.demo.log import read_log
-from roadseg_ros.tools.demo.node_process import NodeError, NodeProcess, private_environment
+from roadseg_ros.tools.node_process import NodeError, NodeProcess, private_environment
 
 
 def test_node_that_cannot_configure_is_named_and_ended(domain_id, tmp_path):
     broken = tmp_path / 'broken.safetensors'
     broken.write_bytes(b'no weights')
     with pytest.raises(NodeError, match='the node cannot start: .*broken.safetensors'):
-        with NodeProcess('/camera/image_raw', broken, 'cpu', DemoFolder(tmp_path)) as node:
+        parameters = {'image_topics': ['/camera/image_raw'], 'checkpoint': str(broken)}
+        with NodeProcess(parameters, tmp_path / 'node.yaml', tmp_path / 'node.log') as node:
             from roadseg_ros.tools.demo.player import Player
 
             frame = read_log(None, None, 0.1).frames[0]
