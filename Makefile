@@ -12,22 +12,22 @@ endif
 ifneq ($(ROS),)
 STAMP := $(VENV)/.set-up-for-$(ROS)
 VENV_FLAGS := --system-site-packages
-EXTRAS := train,test
+EXTRAS := int8,train,test
 # cv_bridge fails on a NumPy other than the one that it was built for.
 NUMPY := $(shell $(PYTHON) -c 'import numpy; print("" if numpy.__version__ >= "2" else "numpy<2")')
 else
 STAMP := $(VENV)/.set-up-for-wheels
-EXTRAS := ros,train,test
+EXTRAS := ros,int8,train,test
 endif
 
 # Trust the certificates that the machine trusts, as pip does.
 export UV_SYSTEM_CERTS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean check-python
+.PHONY: help setup demo test test-all lint clean check-python
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:/ { printf "  make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv with everything the other targets need
 
@@ -37,12 +37,15 @@ demo: $(STAMP)  ## run the main job on a generated drive (DEMO_ARGS='--bag BAG' 
 test: $(STAMP)  ## run the tests (TEST_ARGS='-k NAME' for some of them)
 	$(PY) -m pytest $(TEST_ARGS)
 
+test-all: $(STAMP)  ## run all tests, also those that take minutes
+	$(PY) -m pytest -m '' $(TEST_ARGS)
+
 lint: $(STAMP)  ## check style and types
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
 clean:  ## remove .venv and what builds and demos wrote
-	rm -rf $(VENV) build install log demo_output *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build install log demo_output benchmark_output *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 # A .venv made for another ROS 2 (or for none) is cleared first.
 $(STAMP): setup.py | check-python
