@@ -15,7 +15,7 @@ from rclpy.parameter import Parameter as RosParameter
 
 from roadseg_ros.checkpoint import default_checkpoint_path, MAX_PIXELS
 from roadseg_ros.inference.engines import ENGINES
-from roadseg_ros.inference.segmenter import CACHE_POLICIES
+from roadseg_ros.inference.refresh import POLICIES as CACHE_POLICIES
 
 RELIABILITIES = ('auto', 'reliable', 'best_effort')
 
