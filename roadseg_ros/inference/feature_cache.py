@@ -12,7 +12,9 @@ import numpy as np
 
 from roadseg_ros.inference.optical_flow import Path
 
-MAX_STREAMS = 16  # cameras remembered at once, at most 30 bytes for each pixel of the network
+# Cameras remembered at once: each takes at most 23 bytes for a pixel the network works at (4 MB at
+# 480x360), and while it waits for a key in the background, a copy of that frame
+MAX_STREAMS = 16
 IDLE_SEC = 60.0  # after which a camera that has gone is forgotten
 MAX_GAP_MS = 500.0  # between frames; what lies further apart is not one motion
 
@@ -42,9 +44,8 @@ class StreamState:
     :param picture: (h, w) uint8, the newest one as the flow sees it.
     :param key: what masks are made from, None before the first.
     :param coming: the key the network works on in the background; `kept` is its future.
-    :param since_key: frames since the key.
-    :param travelled: mean motion since the key, pixels.
-    :param drift_rate: share of the pixels that change class for each of those, as far as known.
+    :param since_key: frames since the newest key, be it done or coming.
+    :param drift: by how much masks grow worse with each frame, 0 before it is known.
     """
 
     frame_size: tuple[int, int]
@@ -53,12 +54,11 @@ class StreamState:
     key: Key | None = None
     coming: Key | None = None
     since_key: int = 0
-    travelled: float = 0.0
-    drift_rate: float | None = None
+    drift: float = 0.0
     seen: float = 0.0
 
     def drop(self) -> None:
-        """Call off the key that has not been begun."""
+        """Call off the key that is coming."""
         if self.coming is not None:
             self.coming.kept.cancel()
 
@@ -134,5 +134,3 @@ def _break(state: StreamState, frame_size: tuple[int, int], stamp_ns: int) -> st
     if stamp_ns - state.stamp_ns > MAX_GAP_MS * 1e6:
         return 'gap'
     return None
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -12,11 +12,13 @@ import numpy as np
 MAX_HEIGHT = 360  # rows the flow is computed at; more cost time and bring nothing
 CHECK_SCALE, CHECK_STEP = 2, 4  # checked at half size on every fourth pixel: 0.6 ms, not 4
 TOLERANCE, RELATIVE_TOLERANCE = 4.0, 0.2  # square pixels, and of the squared flows
-CUT_SHARE, CUT_RESIDUAL = 0.25, 8.0  # of the picture, grey levels; measured in benchmarks/LOG.md
-OUTSIDE = -1e4  # a coordinate outside of every picture
+# Another scene: the share of the picture that is unsure, and of its contrast that the motion does
+# not explain. Drives stay below 0.20, cuts lie above 0.28 (benchmarks/LOG.md)
+CUT_UNSURE, CUT_RESIDUAL = 0.15, 0.25
+NOISE = 10.0  # grey levels; a picture of less contrast is judged as if it had that much
 _NO_MAP: Any = None  # what OpenCV's stubs ask for and OpenCV does not
 _NO_FLOW = _NO_MAP
-MIN_SIDE = 32  # pixels; inverse search needs room for its patches
+MIN_SIDE = 64  # pixels; OpenCV reads outside of pictures that at half size are below 32
 
 
 @dataclass(frozen=True)
@@ -24,19 +26,22 @@ class Motion:
     """
     How a picture follows from the one before.
 
-    :param origins: (h, w, 2) float32, where each pixel was: x, y in pixels of the one before.
+    :param flow: (h, w, 2) float32, from each pixel back to where it was: x, y in pixels.
     :param unsure: (h', w') uint8, 1 where the flow there and the flow back disagree; coarser.
     :param residual: grey levels that differ after the motion, a change of exposure left out.
+    :param contrast: of the picture: mean distance from its median, grey levels.
     """
 
-    origins: np.ndarray
+    flow: np.ndarray
     unsure: np.ndarray
     residual: float
+    contrast: float
 
     @property
     def is_cut(self) -> bool:
         """Return whether this is another scene."""
-        return self.residual > CUT_RESIDUAL and float(self.unsure.mean()) > CUT_SHARE
+        return (self.residual > CUT_RESIDUAL * max(self.contrast, NOISE)
+                and float(self.unsure.mean()) > CUT_UNSURE)
 
 
 class FlowEstimator:
@@ -72,9 +77,9 @@ class FlowEstimator:
         forth_there, came_from = (
             cv2.remap(picture, origins, _NO_MAP, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
             for picture in (forth, small_before))
-        difference = came_from.astype(np.int16) - small_now[::CHECK_STEP, ::CHECK_STEP]
-        residual = float(np.abs(difference - np.median(difference)).mean())
-        return Motion(grid(height, width) + back, _disagree(back_there, forth_there), residual)
+        sampled = small_now[::CHECK_STEP, ::CHECK_STEP]
+        return Motion(back, _disagree(back_there, forth_there),
+                      _spread(came_from.astype(np.int16) - sampled), _spread(sampled))
 
 
 def flow_picture(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -93,7 +98,7 @@ def flow_picture(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
 
 
-@cache
+@lru_cache(maxsize=8)
 def grid(height: int, width: int) -> np.ndarray:
     """Return (height, width, 2) float32: each pixel's own x and y. Do not write to it."""
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
@@ -105,27 +110,42 @@ class Path:
     Where the pixels of the newest picture were in an older one, frame to frame.
 
     Chained steps lose less than one flow over the whole time: 84.0 against 82.4 points for
-    labels five frames apart.
-
-    :param shape: (h, w) of the flow pictures.
+    labels five frames apart. `steps` counts the pictures.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
-        self._origins = grid(*shape)
+    def __init__(self) -> None:
+        self.steps = 0
+        self._flow: np.ndarray | None = None
         self._doubt: np.ndarray | None = None
 
     def extend(self, motion: Motion) -> None:
         """Go one picture further."""
-        self._origins = cv2.remap(
-            self._origins, motion.origins, _NO_MAP, cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_CONSTANT, borderValue=(OUTSIDE, OUTSIDE))
-        doubt = cv2.resize(motion.unsure, motion.origins.shape[1::-1],
-                           interpolation=cv2.INTER_NEAREST)
-        if self._doubt is not None:
-            carried = cv2.remap(self._doubt, motion.origins, _NO_MAP, cv2.INTER_NEAREST,
-                                borderMode=cv2.BORDER_CONSTANT, borderValue=1)
-            doubt = cv2.bitwise_or(doubt, carried)
-        self._doubt = doubt
+        self.steps += 1
+        size = motion.flow.shape[1::-1]
+        doubt = cv2.resize(motion.unsure, size, interpolation=cv2.INTER_NEAREST)
+        if self._flow is None or self._doubt is None:
+            self._flow, self._doubt = motion.flow, doubt
+            return
+        origins = cv2.add(grid(*size[::-1]), motion.flow)
+        # what comes from outside goes on as the edge did, so that it stays outside
+        before = cv2.remap(self._flow, origins, _NO_MAP, cv2.INTER_LINEAR,
+                           borderMode=cv2.BORDER_REPLICATE)
+        self._flow = cv2.add(before, motion.flow)
+        carried = cv2.remap(self._doubt, origins, _NO_MAP, cv2.INTER_NEAREST,
+                            borderMode=cv2.BORDER_CONSTANT, borderValue=1)
+        self._doubt = cv2.bitwise_or(doubt, carried)
+
+    def moved(self, step: int) -> np.ndarray:
+        """
+        Return how far pixels have come.
+
+        :param step: of so many only one, in both directions.
+        :return: (ceil(h / step), ceil(w / step)) float32, |x| + |y| in pixels of the flow; one
+            zero before the first step.
+        """
+        if self._flow is None:
+            return np.zeros((1, 1), np.float32)
+        return np.abs(self._flow[::step, ::step]).sum(2)
 
     def carry(self, ids: np.ndarray, confidence: np.ndarray, outside: int
               ) -> tuple[np.ndarray, np.ndarray]:
@@ -138,22 +158,22 @@ class Path:
         :return: ids and confidence, (H, W) uint8; the confidence is 0 where the motion is not
             to be trusted.
         """
+        if self._flow is None or self._doubt is None:
+            return ids, confidence
+        flow, doubt = self._flow, self._doubt
         height, width = ids.shape
-        origins = self._origins
-        if origins.shape[:2] != ids.shape:
-            scale = np.array((width / origins.shape[1], height / origins.shape[0]), np.float32)
-            origins = cv2.resize((origins + 0.5) * scale - 0.5, (width, height))
+        if doubt.shape != ids.shape:
+            scale = np.array((width / doubt.shape[1], height / doubt.shape[0]), np.float32)
+            flow = cv2.resize(flow, (width, height)) * scale
+            doubt = cv2.resize(doubt, (width, height), interpolation=cv2.INTER_NEAREST)
         # once to fixed point, as two pictures go along it
-        nearest, _ = cv2.convertMaps(origins, _NO_MAP, cv2.CV_16SC2, nninterpolation=True)
-        ids = cv2.remap(ids, nearest, _NO_MAP, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT,
-                        borderValue=outside)
-        confidence = cv2.remap(confidence, nearest, _NO_MAP, cv2.INTER_NEAREST,
-                               borderMode=cv2.BORDER_CONSTANT, borderValue=0)
-        if self._doubt is not None:
-            doubt = self._doubt
-            if doubt.shape != ids.shape:
-                doubt = cv2.resize(doubt, (width, height), interpolation=cv2.INTER_NEAREST)
-            confidence[doubt.view(bool)] = 0
+        origins, _ = cv2.convertMaps(cv2.add(grid(height, width), flow), _NO_MAP, cv2.CV_16SC2,
+                                     nninterpolation=True)
+        ids, confidence = (
+            cv2.remap(picture, origins, _NO_MAP, cv2.INTER_NEAREST,
+                      borderMode=cv2.BORDER_CONSTANT, borderValue=border)
+            for picture, border in ((ids, outside), (confidence, 0)))
+        confidence[doubt.view(bool)] = 0
         return ids, confidence
 
 
@@ -169,3 +189,8 @@ def _disagree(back: np.ndarray, forth: np.ndarray) -> np.ndarray:
     error = np.square(back + forth).sum(2)
     flow = np.square(back).sum(2) + np.square(forth).sum(2)
     return (error > RELATIVE_TOLERANCE * flow + TOLERANCE).astype(np.uint8)
+
+
+def _spread(values: np.ndarray) -> float:
+    """Return the mean distance from the median."""
+    return float(np.abs(values - np.median(values)).mean())

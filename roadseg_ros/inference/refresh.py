@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from roadseg_ros.inference.feature_cache import StreamState
-from roadseg_ros.inference.optical_flow import grid, Motion
+from roadseg_ros.inference.optical_flow import Path
 
-POLICIES = ('off', 'warp', 'adaptive')
-TARGET_DRIFT = 0.04  # share of the pixels; benchmarks/LOG.md has what it trades
-LEARNING_RATE = 0.5  # of the drift rate, at each key
-STILL = 0.05  # pixels a frame that even a standing camera is taken to move
+POLICIES = ('off', 'warp', 'adaptive', 'clockwork', 'corrected')
+TARGET_DRIFT = 1.5  # of `drift`; benchmarks/LOG.md has what it trades
+SAMPLE = 4  # of the pixels in each direction
 
 
 @dataclass(frozen=True)
@@ -41,48 +41,41 @@ class CacheSettings:
             raise ValueError(f'cache interval is at least 1 frame, not {self.interval}')
         if self.max_age_ms <= 0:
             raise ValueError(f'cache max_age_ms is above 0, not {self.max_age_ms}')
+        if self.policy == 'corrected' and self.background:
+            raise ValueError('cache policy corrected looks at each frame, which would wait for '
+                             'the key frame in the background; use policy warp')
 
 
 def key_is_due(state: StreamState, stamp_ns: int, settings: CacheSettings) -> bool:
     """
-    Return whether a frame must be a key, before its motion is known.
+    Return whether a frame should be a key, before its motion is known.
 
     :param state: of its stream; `since_key` does not count this frame yet.
     :param stamp_ns: of the frame.
     :param settings: the policy and its numbers.
     """
-    key = state.key
-    return (key is None or state.since_key + 1 >= settings.interval
-            or (stamp_ns - key.stamp_ns) / 1e6 > settings.max_age_ms)
+    key, since = state.key, state.since_key
+    return (key is None or since + 1 >= settings.interval
+            or (stamp_ns - key.stamp_ns) / 1e6 > settings.max_age_ms
+            or (settings.policy == 'adaptive' and state.drift * (since + 1) > TARGET_DRIFT))
 
 
-def has_drifted(state: StreamState) -> bool:
+def faded(confidence: np.ndarray, age_ms: float, settings: CacheSettings) -> np.ndarray:
+    """Return (h, w) uint8 confidence, halved at the age at which it is thrown away."""
+    return cv2.convertScaleAbs(confidence, alpha=0.5 ** (age_ms / settings.max_age_ms))
+
+
+def drift(path: Path, confidence: np.ndarray) -> float:
     """
-    Return whether too much of the mask is expected to have changed since the key.
+    Return how wrong a carried mask is expected to be.
 
-    Frame differences and the flow's size alone predict that badly. What is asked here is how much
-    the network had corrected at the last keys, for the motion there had been (after the label
-    disagreement of Li et al., 2018).
+    Wrong are pixels of which the network was not sure to begin with, mostly along the borders of
+    things, the more the further they were carried; and those whose motion is not to be trusted.
 
-    :param state: of the stream, the new frame's motion already in `travelled`.
+    :param path: along which the mask was carried.
+    :param confidence: (h, w) uint8 of the mask, before it fades with age.
+    :return: pixels of motion, weighted with the doubt in the label.
     """
-    return state.drift_rate is None or state.drift_rate * state.travelled > TARGET_DRIFT
-
-
-def learn_drift(state: StreamState, changed: float) -> float:
-    """
-    Return the drift rate after a key has shown what had changed.
-
-    :param state: before the key.
-    :param changed: share of the pixels whose class the key corrected.
-    """
-    seen = changed / state.travelled
-    if state.drift_rate is None:
-        return seen
-    return state.drift_rate + LEARNING_RATE * (seen - state.drift_rate)
-
-
-def speed(motion: Motion) -> float:
-    """Return the mean motion of a frame in pixels."""
-    moved = np.abs(motion.origins - grid(*motion.origins.shape[:2]))
-    return STILL + float(moved.mean())
+    moved = path.moved(SAMPLE)
+    doubt = cv2.resize(confidence, moved.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return float(np.mean(moved * (1 - doubt / np.float32(255))))

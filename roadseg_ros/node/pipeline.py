@@ -58,6 +58,7 @@ class Pipeline:
         :param segmenter: to run.
         :param settings: as they are now.
         """
+        segmenter.set_cache(settings.cache)  # which does nothing unless it has changed
         each = self._pool.map if _leaves_cores(segmenter) else map
         taken = each(lambda stream: self._take(stream, settings), self._streams)
         pending = [frame for frame in taken if frame is not None]
@@ -92,8 +93,8 @@ class Pipeline:
         try:
             results = segmenter.segment(
                 [item.frame for item in pending],
-                [item.stream.camera.topic for item in pending],
-                [_nanoseconds(item.message) for item in pending])
+                [_stream_name(item) for item in pending],
+                [_nanoseconds(item) for item in pending])
         except Exception as error:  # whatever an engine raises, the node lives
             if len(pending) == 1:
                 self._fail(pending[0], error)
@@ -122,7 +123,7 @@ class Pipeline:
             self._fail(item, error)
             return
         finished = time.perf_counter()
-        item.stream.statistics.add({
+        item.stream.statistics.add(result.made, {
             'decode': item.decode_ms, **result.timing_ms, 'publish': (finished - started) * 1e3,
             'total': (finished - item.arrived) * 1e3})
 
@@ -151,6 +152,14 @@ def gate(result: Segmentation, min_confidence: float) -> Segmentation:
     return replace(result, class_ids=ids)
 
 
-def _nanoseconds(message: Any) -> int:
-    """Return a message's stamp in integer nanoseconds."""
-    return message.header.stamp.sec * 10 ** 9 + message.header.stamp.nanosec
+def _stream_name(item: _Pending) -> str:
+    """Return a name that is another one wherever frames are not of one picture."""
+    message = item.message
+    encoding = message.format if isinstance(message, CompressedImage) else message.encoding
+    return f'{item.stream.camera.topic} {message.header.frame_id} {encoding}'
+
+
+def _nanoseconds(item: _Pending) -> int:
+    """Return when a frame was taken; where its driver does not say, when it arrived."""
+    stamp = item.message.header.stamp
+    return stamp.sec * 10 ** 9 + stamp.nanosec or round(item.arrived * 1e9)
