@@ -1,4 +1,4 @@
-"""Accuracy of masks: the confusion matrix and what is read off it."""
+"""Accuracy and steadiness of masks: the confusion matrix and what is read off it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import math
 from typing import Any
 
+import cv2
 import numpy as np
 
 from roadseg_ros.labels import UNLABELLED
@@ -75,6 +76,41 @@ class ConfusionMatrix:
         return {'mean_iou': _rounded(self.mean_iou()),
                 'pixel_accuracy': _rounded(self.pixel_accuracy()),
                 'iou': dict(zip(names, map(_rounded, self.iou())))}
+
+
+def origins_between(before: np.ndarray, now: np.ndarray) -> np.ndarray:
+    """
+    Return where each pixel was a frame ago, by a slower flow than any that masks are made with.
+
+    :param before: (H, W, 3) uint8 BGR.
+    :param now: the next frame, of the same size.
+    :return: (H, W, 2) float32, x and y.
+    """
+    estimator = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    grey_before, grey_now = (cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in (before, now))
+    unknown: Any = None  # OpenCV's stubs ask for a first guess, OpenCV does not
+    flow = estimator.calc(grey_now, grey_before, unknown)
+    rows, columns = np.mgrid[:now.shape[0], :now.shape[1]].astype(np.float32)
+    return flow + np.dstack((columns, rows))
+
+
+def add_consistency(confusion: ConfusionMatrix, masks: Sequence[np.ndarray],
+                    origins: Sequence[np.ndarray]) -> None:
+    """
+    Count each mask against the one before carried along the flow (Varghese et al., 2020).
+
+    Its mean IoU is the temporal consistency, over all frames together. Pixels that come from
+    outside the picture do not count.
+
+    :param confusion: to add to.
+    :param masks: (H, W) uint8 ids each, of consecutive frames.
+    :param origins: of `origins_between`, one fewer.
+    """
+    unused: Any = None
+    for before, now, came_from in zip(masks, masks[1:], origins):
+        carried = cv2.remap(before, came_from, unused, cv2.INTER_NEAREST,
+                            borderMode=cv2.BORDER_CONSTANT, borderValue=UNLABELLED)
+        confusion.update(carried, now)
 
 
 def _rounded(value: float) -> float | None:

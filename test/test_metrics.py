@@ -2,10 +2,11 @@
 import json
 import math
 
+import cv2
 import numpy as np
 import pytest
 
-from roadseg_ros.metrics import ConfusionMatrix
+from roadseg_ros.metrics import add_consistency, ConfusionMatrix, origins_between
 
 TRUTH = np.array([[0, 0, 0, 1], [1, 1, 255, 255]], np.uint8)
 PREDICTION = np.array([[0, 0, 1, 1], [1, 255, 0, 2]], np.uint8)
@@ -70,3 +71,22 @@ def test_masks_that_do_not_fit_are_refused(truth, prediction, reason):
     with pytest.raises(ValueError, match=reason):
         confusion.update(np.array(truth, np.uint8), np.array(prediction, np.uint8))
     assert not confusion.matrix.any()
+
+
+def test_masks_that_move_with_the_picture_are_consistent():
+    """A mask carried along the true motion agrees with itself; one that stays does not."""
+    rng = np.random.default_rng(0)
+    scene = cv2.resize(rng.integers(0, 256, (24, 40, 3), np.uint8), (320, 192),
+                       interpolation=cv2.INTER_CUBIC)
+    labels = (np.arange(320) // 40 % 2).astype(np.uint8)[None].repeat(192, 0)
+    frames = [scene[:, 3 * index:240 + 3 * index] for index in range(3)]
+    moving = [labels[:, 3 * index:240 + 3 * index] for index in range(3)]
+    origins = [origins_between(before, now) for before, now in zip(frames, frames[1:])]
+    assert origins[0].shape == (192, 240, 2)
+    scores = []
+    for masks in (moving, moving[:1] * 3):
+        confusion = ConfusionMatrix(2)
+        add_consistency(confusion, masks, origins)
+        assert confusion.matrix.sum() < 2 * 192 * 240  # what comes from outside does not count
+        scores.append(confusion.mean_iou())
+    assert scores[0] > 0.98 > 0.9 > scores[1]

@@ -5,6 +5,12 @@ Judge a checkpoint on labelled frames with the segmenter that the node runs.
         --dataset camvid --root data/camvid --split val
     python -m training.evaluate --checkpoint weights/roadseg.safetensors \\
         --dataset synthetic --samples 40 --seed 0 --drive
+    python -m training.evaluate --cache warp --cache-interval 3
+
+With --cache the frames are those of one drive, played with the policy and without: the loss by
+class is the mean over all phases of the key clock; temporal consistency is the mean IoU of each
+mask with the one before carried along the flow; frames per second are the segmenter's, measured
+in turns.
 """
 
 from __future__ import annotations
@@ -12,6 +18,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 import json
+import math
 import sys
 from typing import Any
 
@@ -19,10 +26,12 @@ from tqdm import tqdm
 
 from roadseg_ros.checkpoint import default_checkpoint_path
 from roadseg_ros.inference.engines import EngineError
+from roadseg_ros.inference.refresh import CacheSettings, POLICIES
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.labels import LabelSpace
 from roadseg_ros.metrics import ConfusionMatrix
 from roadseg_ros.scenes import Drive
+from training.cache_report import cache_report, cache_table
 from training.datasets import DATASETS, make_dataset
 from training.datasets.frames import Frame
 
@@ -65,7 +74,7 @@ def _open_frames(options: argparse.Namespace, labels: LabelSpace) -> tuple[Itera
     data = make_dataset([{'dataset': options.dataset, **arguments}])
     data.require(labels, f'the checkpoint {options.checkpoint}')
     if options.drive:
-        drive = Drive(options.seed)
+        drive = Drive(options.seed, rate_hz=options.rate)
         return (drive.frame(index) for index in range(options.samples)), options.samples
     return (data[index] for index in range(len(data))), len(data)
 
@@ -88,6 +97,11 @@ def _parser() -> argparse.ArgumentParser:
     add('--engine', default='auto', help='default: auto')
     add('--inference-height', type=int, default=0, metavar='PIXELS',
         help="height the network works at; 0 = the checkpoint's, -1 = the frame's own")
+    add('--cache', metavar='POLICY', help=f'what a policy loses: {", ".join(POLICIES)}')
+    add('--cache-interval', type=int, default=CacheSettings.interval, metavar='N',
+        help=f'every how many frames the network runs (default: {CacheSettings.interval})')
+    add('--rate', type=float, default=15.0, metavar='HZ',
+        help='frames a second of a drive (default: 15, as CamVid val)')
     add('--json', action='store_true', help='print one JSON document instead of a table')
     return parser
 
@@ -101,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         frames, count = _open_frames(options, segmenter.labels)
         # disable=None: no bar where nobody watches
         progress = tqdm(frames, total=count, unit='frame', disable=None)
-        result = evaluate(segmenter, progress).summary(segmenter.labels.names)
+        result = _judge(options, segmenter, progress)
     except (ValueError, EngineError) as error:
         print(f'training.evaluate: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
@@ -110,8 +124,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
                           'frames': count, 'device': segmenter.device,
                           'engine': segmenter.engine, **result}, indent=2))
     else:
-        print(table(result))
+        print(cache_table(result) if options.cache else table(result))
     return 0
+
+
+def _judge(options: argparse.Namespace, segmenter: Segmenter, frames: Iterable[Frame]
+           ) -> dict[str, Any]:
+    """Return the figures that the command line asks for."""
+    if options.cache:
+        if not 0 < options.rate < math.inf:
+            raise ValueError(f'--rate is above 0, not {options.rate:g}')
+        settings = CacheSettings(options.cache, options.cache_interval)
+        return cache_report(segmenter, frames, options.rate, settings)
+    return evaluate(segmenter, frames).summary(segmenter.labels.names)
 
 
 if __name__ == '__main__':

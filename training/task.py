@@ -95,8 +95,8 @@ class SegmentationTask(pl.LightningModule):
         module = FrameModule(self.averaged, self.preprocessing).to(self.device)
         ids, _ = module(frames)
         for truth, found in zip(masks.cpu().numpy(), ids.cpu().numpy()):
-            size = network_size(truth.shape, self.preprocessing.height)
-            self.confusion.update(truth, restore(found, size, truth.shape))
+            height, width = network_size(truth.shape, self.preprocessing.height)
+            self.confusion.update(truth, restore(found[:height, :width], truth.shape))
 
     def on_validation_epoch_end(self) -> None:
         """Sum the counts of all processes and log what they say."""

@@ -73,16 +73,14 @@ def padded_size(size: tuple[int, int], stride: int) -> tuple[int, int]:
     return -(-size[0] // stride) * stride, -(-size[1] // stride) * stride
 
 
-def restore(ids: np.ndarray, size: tuple[int, int], frame_size: tuple[int, int]) -> np.ndarray:
+def restore(labels: np.ndarray, frame_size: tuple[int, int]) -> np.ndarray:
     """
-    Crop the padding off and bring ids to the frame's size, nearest neighbour.
+    Bring labels to the frame's size, nearest neighbour.
 
-    :param ids: (padded height, padded width) uint8 ids or confidence.
-    :param size: (height, width) without the padding.
+    :param labels: (h, w) uint8 ids or confidence.
     :param frame_size: (height, width) of the frame.
     :return: contiguous uint8 of the frame's size.
     """
-    ids = ids[:size[0], :size[1]]
-    if size == frame_size:
-        return np.ascontiguousarray(ids)
-    return cv2.resize(ids, frame_size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+    if labels.shape == frame_size:
+        return np.ascontiguousarray(labels)
+    return cv2.resize(labels, frame_size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)

@@ -6,11 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 import time
+from typing import Protocol
 
 import numpy as np
 
 from roadseg_ros.checkpoint import Checkpoint, load_checkpoint
-from roadseg_ros.inference.engines import make_engine
+from roadseg_ros.inference.background import spare_one_core
+from roadseg_ros.inference.clockwork import Clockwork
+from roadseg_ros.inference.correction import Corrected
+from roadseg_ros.inference.engines import make_engine, stages_of
+from roadseg_ros.inference.feature_cache import FeatureCache
+from roadseg_ros.inference.prediction import Prediction
 from roadseg_ros.inference.preprocessing import (
     check_frame,
     CHECKPOINT_HEIGHT,
@@ -19,8 +25,8 @@ from roadseg_ros.inference.preprocessing import (
     prepare_frame,
     restore,
 )
-
-CACHE_POLICIES = ('off',)
+from roadseg_ros.inference.refresh import CacheSettings
+from roadseg_ros.inference.reuse import Reuse
 
 
 @dataclass(frozen=True)
@@ -30,8 +36,11 @@ class Segmentation:
 
     :param class_ids: (H, W) uint8 of the frame's size, 255 = unlabelled.
     :param confidence: (H, W) uint8, round(255 * probability of the winner), or None.
-    :param made: 'full' (the network saw this frame), 'cached' or 'warped'.
-    :param age_ms: of the features it was made from.
+    :param made: 'full' (the network saw this frame), 'warped' (carried along the flow from one
+        it saw), or 'none' (nothing to show yet: all unlabelled).
+    :param age_ms: of what it was made from.
+    :param change: grey levels by which the frame differs from the one before after its motion;
+        0 where nobody looked.
     :param timing_ms: milliseconds per stage; a batch's network time is shared out evenly.
     """
 
@@ -39,7 +48,22 @@ class Segmentation:
     confidence: np.ndarray | None
     made: str = 'full'
     age_ms: float = 0.0
+    change: float = 0.0
     timing_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+class Policy(Protocol):
+    """A way of not running the whole network on every frame."""
+
+    settings: CacheSettings
+    cache: FeatureCache
+
+    def predict(self, frames: Sequence[np.ndarray], streams: Sequence[str],
+                stamps: Sequence[int]) -> list[Prediction]:
+        """Predict (H, W, 3) uint8 BGR frames of cameras, taken at stamps in nanoseconds."""
+
+    def close(self) -> None:
+        """Wait for what is being worked on; nothing can be predicted afterwards."""
 
 
 class Segmenter:
@@ -52,28 +76,36 @@ class Segmenter:
     :param checkpoint: path of a `.safetensors` file, or a checkpoint.
     :param device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
     :param engine: 'auto', 'torch', 'openvino' or 'openvino_int8'.
-    :param cache: 'off', every frame is computed.
+    :param cache: a policy's name or its settings; 'off' computes every frame. With its
+        `background` the network is given all cores but one for as long as the segmenter lives;
+        a later `set_cache` does not change that.
     :param inference_height: pixels the network works at; 0 = the checkpoint's, -1 = the
         frame's own.
     :raises CheckpointError: the checkpoint cannot be read or does not fit.
-    :raises EngineError: the engine or device is unknown or absent.
+    :raises EngineError: the engine or device is unknown or absent, or the cache policy is not
+        for it.
     :raises ValueError: unknown cache policy or height.
     """
 
     def __init__(self, checkpoint: str | Path | Checkpoint, *, device: str = 'auto',
-                 engine: str = 'auto', cache: str = 'off', inference_height: int = 0) -> None:
-        if cache not in CACHE_POLICIES:
-            raise ValueError(
-                f'unknown cache policy {cache!r}; supported: {", ".join(CACHE_POLICIES)}')
+                 engine: str = 'auto', cache: str | CacheSettings = 'off',
+                 inference_height: int = 0) -> None:
+        settings = cache if isinstance(cache, CacheSettings) else CacheSettings(cache)
         if inference_height < -1:
             raise ValueError(f'inference_height is -1, 0 or pixels, not {inference_height}')
         if not isinstance(checkpoint, Checkpoint):
             checkpoint = load_checkpoint(checkpoint)
         self.checkpoint = checkpoint
         self.labels = checkpoint.labels
-        self._engine = make_engine(checkpoint, device, engine)
+        if settings.policy == 'clockwork' and engine == 'auto':
+            engine = 'torch'
+        beside = settings.background and settings.policy != 'off'
+        self._engine = make_engine(checkpoint, device, engine,
+                                   threads=spare_one_core() if beside else None)
         self._height = (checkpoint.preprocessing.height
                         if inference_height == CHECKPOINT_HEIGHT else inference_height)
+        self._reuse: Policy | None = None
+        self.set_cache(settings)
 
     @property
     def device(self) -> str:
@@ -90,6 +122,58 @@ class Segmenter:
         """Return why `auto` did not get its first choice, or None."""
         return self._engine.fallback
 
+    @property
+    def cache(self) -> CacheSettings:
+        """Return the policy in use."""
+        return CacheSettings() if self._reuse is None else self._reuse.settings
+
+    @property
+    def cache_resets(self) -> Mapping[str, int]:
+        """Return how often streams began anew, by reason."""
+        return {} if self._reuse is None else self._reuse.cache.resets
+
+    def set_cache(self, settings: CacheSettings) -> None:
+        """
+        Change the policy; not while frames are being segmented.
+
+        Its numbers change under what is kept; another policy, or whether it works in the
+        background, forgets that, and counts the resets anew. The engine keeps the threads it was
+        started with.
+
+        :param settings: from now on.
+        :raises EngineError: the policy is not for this engine or network; the old one stays.
+        """
+        if settings == self.cache:
+            return
+        if self._reuse is not None and (settings.policy, settings.background) == (
+                self.cache.policy, self.cache.background):
+            self._reuse.settings = settings
+            return
+        policy = self._make_policy(settings)
+        if self._reuse is not None:
+            self._reuse.close()
+        self._reuse = policy
+
+    def check_cache(self, settings: CacheSettings) -> None:
+        """
+        Refuse a policy that `set_cache` would refuse; safe while frames are segmented.
+
+        :raises EngineError: the policy is not for this engine or network.
+        """
+        policy = self._make_policy(settings)
+        if policy is not None:
+            policy.close()
+
+    def reset_cache(self, stream: str | None = None, reason: str = 'asked') -> None:
+        """
+        Forget what is kept of a stream.
+
+        :param stream: which; None = all.
+        :param reason: counted in `cache_resets`.
+        """
+        if self._reuse is not None:
+            self._reuse.cache.reset(stream, reason)
+
     def warm_up(self, height: int = 0, width: int = 0) -> None:
         """
         Run a frame, so that the first real one is not slow.
@@ -100,10 +184,13 @@ class Segmenter:
         trained = self.checkpoint.preprocessing
         frame = np.zeros((height or trained.height, width or trained.width, 3), np.uint8)
         for _ in range(2):
-            self.segment([frame])
+            self._predict([frame])
+            if self.cache.policy == 'corrected':
+                self._look(frame)
 
     def close(self) -> None:
         """Give the device's memory back; nothing can be segmented afterwards."""
+        self.set_cache(CacheSettings())
         self._engine.close()
 
     def segment(self, frames: Sequence[np.ndarray], streams: Sequence[str] | None = None,
@@ -121,31 +208,76 @@ class Segmenter:
         for name, values in (('streams', streams), ('stamps', stamps)):
             if values is not None and len(values) != len(frames):
                 raise ValueError(f'{len(frames)} frames but {len(values)} {name}')
+        for frame in frames:
+            check_frame(frame)
+        if self._reuse is None:
+            predictions = self._predict(frames)
+        else:
+            predictions = self._reuse.predict(
+                frames, [''] * len(frames) if streams is None else streams,
+                [time.monotonic_ns()] * len(frames) if stamps is None else stamps)
+        return [_restored(prediction) for prediction in predictions]
+
+    def _make_policy(self, settings: CacheSettings) -> Policy | None:
+        """Return what a policy needs to run, None for 'off'."""
+        if settings.policy == 'off':
+            return None
+        if settings.policy == 'clockwork':
+            return Clockwork(stages_of(self._engine), self._prepared, self._network_size, settings)
+        if settings.policy == 'corrected':
+            return Corrected(self._predict, self._look, self._network_size, settings)
+        return Reuse(self._predict, self._network_size, settings)
+
+    def _network_size(self, frame_size: tuple[int, int]) -> tuple[int, int]:
+        """Return the (height, width) that frames of a size are resized to."""
+        return network_size(frame_size, self._height)
+
+    def _predict(self, frames: Sequence[np.ndarray]) -> list[Prediction]:
+        """Run the network; frames of one size go through it together."""
         groups: dict[tuple[int, int], list[int]] = {}
         for index, frame in enumerate(frames):
-            check_frame(frame)
             groups.setdefault(frame.shape[:2], []).append(index)
-        results: dict[int, Segmentation] = {}
+        results: dict[int, Prediction] = {}
         for indices in groups.values():
-            batch = self._segment_batch([frames[index] for index in indices])
+            batch = self._predict_batch([frames[index] for index in indices],
+                                        self._network_size(frames[indices[0]].shape[:2]))
             results.update(zip(indices, batch))
         return [results[index] for index in range(len(frames))]
 
-    def _segment_batch(self, frames: Sequence[np.ndarray]) -> list[Segmentation]:
-        """Segment frames of one size."""
+    def _look(self, frame: np.ndarray) -> Prediction:
+        """Run the network on a frame at half the size it works at."""
+        height, width = self._network_size(frame.shape[:2])
+        return self._predict_batch([frame], (max(height // 2, 1), max(width // 2, 1)))[0]
+
+    def _predict_batch(self, frames: Sequence[np.ndarray], size: tuple[int, int]
+                       ) -> list[Prediction]:
+        """Run the network on frames of one size, resized to (height, width)."""
         start = time.perf_counter()
-        frame_size = frames[0].shape[:2]
-        size = network_size(frame_size, self._height)
+        batch = self._prepared(frames, size)
+        prepared = time.perf_counter()
+        ids, confidence = self._engine.run(batch)
+        share = 1e3 / len(frames)
+        timing = {'preprocess': (prepared - start) * share,
+                  'network': (time.perf_counter() - prepared) * share}
+        height, width = size
+        return [Prediction(mask[:height, :width], certainty[:height, :width],
+                           frames[0].shape[:2], timing_ms=timing)
+                for mask, certainty in zip(ids, confidence)]
+
+    def _prepared(self, frames: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarray:
+        """Return frames resized to a size as the engine takes them, (N, h, w, 3) uint8."""
         batch = np.empty((len(frames), *padded_size(size, self._engine.input_stride), 3),
                          np.uint8)
         for frame, out in zip(frames, batch):
             prepare_frame(frame, size, out)
-        prepared = time.perf_counter()
-        ids, confidence = self._engine.run(batch)
-        run = time.perf_counter()
-        masks = [(restore(mask, size, frame_size), restore(certainty, size, frame_size))
-                 for mask, certainty in zip(ids, confidence)]
-        share = 1e3 / len(frames)
-        timing = {'preprocess': (prepared - start) * share, 'network': (run - prepared) * share,
-                  'postprocess': (time.perf_counter() - run) * share}
-        return [Segmentation(mask, certainty, timing_ms=timing) for mask, certainty in masks]
+        return batch
+
+
+def _restored(prediction: Prediction) -> Segmentation:
+    """Bring a prediction to its frame's size."""
+    start = time.perf_counter()
+    ids, confidence = (restore(labels, prediction.frame_size)
+                       for labels in (prediction.class_ids, prediction.confidence))
+    timing = {**prediction.timing_ms, 'postprocess': (time.perf_counter() - start) * 1e3}
+    return Segmentation(ids, confidence, prediction.made, prediction.age_ms, prediction.change,
+                        timing)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn, Tensor
 from torch.nn.functional import conv2d, interpolate
@@ -41,13 +43,24 @@ class FrameModule(nn.Module):
         :return: class ids (N, H, W) uint8 and confidence (N, H, W) uint8, the rounded
             255 * probability of the winning class.
         """
+        return self.label(self.network(self.prepare(frames)), frames.shape[1:3])
+
+    def prepare(self, frames: Tensor) -> Tensor:
+        """Return (N, 3, H, W) network input, channels last."""
         image = frames.permute(0, 3, 1, 2)  # channels_last already: no copy
         if self.swap:
             image = image.flip(1)
         image = image.to(self.factor.dtype) * self.factor + self.offset
-        scores = self.network(image.contiguous(memory_format=torch.channels_last))
-        scores = interpolate(scores, size=frames.shape[1:3], mode='bilinear',
-                             align_corners=False)
+        return image.contiguous(memory_format=torch.channels_last)
+
+    def label(self, scores: Tensor, size: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """
+        Return ids and confidence as `forward` does.
+
+        :param scores: (N, C, h, w) of the network.
+        :param size: (H, W) of the frames.
+        """
+        scores = interpolate(scores, size=size, mode='bilinear', align_corners=False)
         best, ids = scores.max(1)
         # probability of the winner: 1 / sum(exp(score - best)); no division per class
         # summed by a convolution: engines are slow at reducing channels, quick at this

@@ -12,7 +12,7 @@ LARGEST_KEPT_BYTES = 32 << 20  # glibc takes no more
 
 def keep_freed_memory() -> None:
     """
-    Let the process keep what it frees, up to `KEPT_BYTES`, instead of returning it.
+    Let each thread's arena keep what it frees, up to `KEPT_BYTES`, instead of returning it.
 
     glibc gives every thread but the first an arena that it trims at once: each frame's messages
     would be paged in anew, which doubles the time to decode and publish them (benchmarks/LOG.md).

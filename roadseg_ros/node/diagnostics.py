@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 import threading
 import time
 
@@ -12,10 +13,12 @@ import numpy as np
 
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.node.camera import Camera
+from roadseg_ros.node.parameters import Settings
 
 WINDOW = 300  # frames the latency percentiles look back on
 SILENCE_SEC = 5.0  # without a frame, after which a camera counts as silent
 COUNTS = ('received', 'published', 'dropped', 'failed', 'unheard', 'disabled')
+MADE = ('full', 'warped', 'cached', 'none')
 
 
 class FrameStatistics:
@@ -23,21 +26,21 @@ class FrameStatistics:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._stages: dict[str, deque[float]] = {}
-        self._published = 0
+        self._recent: deque[Mapping[str, float]] = deque(maxlen=WINDOW)
+        self._made: Counter[str] = Counter()
         self._reported: Counter[str] = Counter()
         self._since = self._heard = time.perf_counter()
 
-    def add(self, timing_ms: Mapping[str, float]) -> None:
+    def add(self, made: str, timing_ms: Mapping[str, float]) -> None:
         """
         Take in one published frame.
 
+        :param made: how its mask was made, one of `MADE`.
         :param timing_ms: milliseconds per stage; 'total' is from arrival to published.
         """
         with self._lock:
-            self._published += 1
-            for stage, milliseconds in timing_ms.items():
-                self._stages.setdefault(stage, deque(maxlen=WINDOW)).append(milliseconds)
+            self._made[made] += 1
+            self._recent.append(timing_ms)
 
     def since_last(self, counts: Mapping[str, int]) -> tuple[dict[str, str], Counter[str], float]:
         """
@@ -49,7 +52,7 @@ class FrameStatistics:
         """
         with self._lock:
             now = time.perf_counter()
-            total = Counter(counts, published=self._published)
+            total = Counter(counts, published=self._made.total())
             new = total - self._reported
             seconds = max(now - self._since, 1e-6)
             self._since, self._reported = now, total
@@ -58,11 +61,23 @@ class FrameStatistics:
             shown = {'in_hz': f'{new["received"] / seconds:.1f}',
                      'out_hz': f'{new["published"] / seconds:.1f}'}
             shown.update({name: str(total[name]) for name in COUNTS})
-            for stage, latencies in self._stages.items():
-                p50, p95 = np.percentile(latencies, (50, 95))
-                shown[f'latency_{stage}_ms'] = (
-                    f'p50 {p50:.1f} p95 {p95:.1f} max {max(latencies):.1f}')
+            shown.update({f'made_{name}': str(self._made[name]) for name in MADE})
+            shown.update(_latencies(self._recent))
         return shown, new, now - self._heard
+
+
+def _latencies(recent: Iterable[Mapping[str, float]]) -> dict[str, str]:
+    """Return percentiles of each stage over the frames that went through it."""
+    stages: dict[str, list[float]] = {}
+    for timing_ms in recent:
+        for stage, milliseconds in timing_ms.items():
+            stages.setdefault(stage, []).append(milliseconds)
+    shown = {}
+    for stage in sorted(stages):  # else the order is the oldest frame's, and changes
+        p50, p95 = np.percentile(stages[stage], (50, 95))
+        shown[f'latency_{stage}_ms'] = (
+            f'p50 {p50:.1f} p95 {p95:.1f} max {max(stages[stage]):.1f}')
+    return shown
 
 
 def camera_status(node_name: str, camera: Camera, statistics: FrameStatistics
@@ -107,22 +122,24 @@ def judge(new: Counter[str], silence_sec: float, publishers: int, last_error: st
     return DiagnosticStatus.OK, 'segmenting'
 
 
-def node_status(node_name: str, segmenter: Segmenter, device_asked: str, engine_asked: str,
+def node_status(node_name: str, segmenter: Segmenter, settings: Settings,
                 others: Mapping[str, object]) -> DiagnosticStatus:
     """
     Say in one status what runs.
 
     :param node_name: with its namespace.
     :param segmenter: that runs.
-    :param device_asked: the parameter `device`.
-    :param engine_asked: the parameter `engine`.
+    :param settings: as they are now.
     :param others: what else to show.
     """
     return status(DiagnosticStatus.OK, node_name, segmenter.fallback or 'running', {
-        'device_asked': device_asked, 'device': segmenter.device,
-        'engine_asked': engine_asked, 'engine': segmenter.engine,
+        'device_asked': settings.device, 'device': segmenter.device,
+        'engine_asked': settings.engine, 'engine': segmenter.engine,
         'fell_back': segmenter.fallback is not None,
-        'network': segmenter.checkpoint.architecture, 'classes': len(segmenter.labels), **others})
+        'network': segmenter.checkpoint.architecture, 'classes': len(segmenter.labels), **others,
+        **{f'cache_{name}': value for name, value in asdict(settings.cache).items()},
+        **{f'cache_resets_{reason.replace(" ", "_")}': count
+           for reason, count in dict(segmenter.cache_resets).items()}})
 
 
 def status(level: bytes, name: str, message: str, values: Mapping[str, object]

@@ -22,13 +22,17 @@ from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.node.camera import Camera
 from roadseg_ros.node.diagnostics import camera_status, node_status
+from roadseg_ros.node.log import forward, silence
 from roadseg_ros.node.outputs import Outputs
 from roadseg_ros.node.parameters import (
+    CACHE,
     check_change,
     declare,
     ParameterError,
     read,
+    read_cache,
     Settings,
+    spell_off,
     unknown_overrides,
 )
 from roadseg_ros.node.pipeline import Pipeline
@@ -58,9 +62,11 @@ class SegmentationNode(LifecycleNode):
                  **kwargs: Any) -> None:
         super().__init__(NODE_NAME, **kwargs)
         self._make_segmenter = make_segmenter or _make_segmenter
+        self._log_handler = forward(self.get_logger())
         self._invalid = declare(self)
         for complaint in unknown_overrides(self):
             self.get_logger().warning(complaint)
+        self.add_pre_set_parameters_callback(spell_off)
         self.add_on_set_parameters_callback(self._check_parameters)
         self.add_post_set_parameters_callback(self._take_parameters)
         self._settings: Settings | None = None
@@ -140,6 +146,7 @@ class SegmentationNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop the worker before the publishers it uses go."""
         self._stop_working()
+        silence(self._log_handler)
         super().destroy_node()
 
     # The worker's thread
@@ -167,11 +174,9 @@ class SegmentationNode(LifecycleNode):
     def _report(self) -> None:
         """Publish diagnostics, and the label info again for whoever missed it."""
         name = self.get_fully_qualified_name().lstrip('/')
-        settings = self._settings
         message = DiagnosticArray(status=[
-            node_status(name, self._segmenter, settings.device, settings.engine, {
-                'checkpoint': self._running, 'enabled': self._enabled,
-                'cache_policy': settings.cache_policy}),
+            node_status(name, self._segmenter, self._settings, {
+                'checkpoint': self._running, 'enabled': self._enabled}),
             *(camera_status(name, stream.camera, stream.statistics)
               for stream in self._streams)])
         message.header.stamp = self.get_clock().now().to_msg()
@@ -186,8 +191,20 @@ class SegmentationNode(LifecycleNode):
 
     def _check_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         """Refuse what does not fit or cannot change now."""
-        reason = check_change(changes, self._settings is not None)
+        reason = check_change(changes, self._settings is not None) or self._check_cache(changes)
         return SetParametersResult(successful=reason is None, reason=reason or '')
+
+    def _check_cache(self, changes: list[Parameter]) -> str | None:
+        """Return why a change of the cache's parameters is refused, None where it is fine."""
+        if not any(change.name.startswith(CACHE) for change in changes):
+            return None
+        try:
+            cache = read_cache(self, changes)
+            if self._segmenter is not None:
+                self._segmenter.check_cache(cache)
+        except (ValueError, EngineError) as error:
+            return _reason(error)
+        return None
 
     def _take_parameters(self, changes: list[Parameter]) -> None:
         """Take live parameters over; forget complaints about values that were mended."""
@@ -208,8 +225,19 @@ class SegmentationNode(LifecycleNode):
     def _on_reset_cache(self, request: Trigger.Request, response: Trigger.Response
                         ) -> Trigger.Response:
         """Forget what is kept between frames."""
-        response.success, response.message = True, 'cache.policy is off: nothing is kept'
+        response.success, response.message = True, 'every mask begins anew'
+        if self._settings is None or self._settings.cache.policy == 'off':
+            response.message = 'cache.policy is off: nothing is kept'
+        if self._segmenter is not None:
+            self._between_frames(self._segmenter.reset_cache)
         return response
+
+    def _between_frames(self, function: Callable[[], None]) -> None:
+        """Call what must not meet a frame that is being segmented."""
+        if self._worker is None:
+            function()
+        else:
+            self._worker.call(function)
 
     async def _on_reload_checkpoint(self, request: Trigger.Request, response: Trigger.Response
                                     ) -> Trigger.Response:
@@ -220,14 +248,16 @@ class SegmentationNode(LifecycleNode):
             return response
         try:
             new = await self._in_thread(lambda: self._load(settings))
+            if self._segmenter is not old:
+                response.message = 'dropped: the node was cleaned up while this was loading'
+                return response
+            new.set_cache(self._settings.cache)  # may have changed while this was loading
         except Exception as error:  # the file may hold anything; the node goes on with the old
             response.message = f'kept the old checkpoint: {_reason(error)}'
             self.get_logger().error(response.message)
             return response
-        if self._segmenter is not old:
-            response.message = 'dropped: the node was cleaned up while this was loading'
-            return response
         self._segmenter, self._running = new, settings.checkpoint_path
+        self._between_frames(old.close)
         for stream in self._streams:
             stream.outputs.publish_legend(new.labels)
         self._publish_label_info()
@@ -315,7 +345,7 @@ class SegmentationNode(LifecycleNode):
 def _make_segmenter(settings: Settings) -> Segmenter:
     """Build the segmenter that the settings ask for."""
     return Segmenter(settings.checkpoint_path, device=settings.device, engine=settings.engine,
-                     cache=settings.cache_policy, inference_height=settings.inference_height)
+                     cache=settings.cache, inference_height=settings.inference_height)
 
 
 def _reason(error: Exception) -> str:

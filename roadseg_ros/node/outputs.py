@@ -150,6 +150,8 @@ class _Views:
 def _provenance(header: Header, result: Segmentation) -> DiagnosticArray:
     """Return how a mask was made, under the mask's own header."""
     values = {'made': result.made, 'age_ms': f'{result.age_ms:.1f}'}
+    if result.made in ('warped', 'cached'):
+        values['change'] = f'{result.change:.2f}'
     values.update({f'{stage}_ms': f'{ms:.2f}' for stage, ms in result.timing_ms.items()})
     status = DiagnosticStatus(
         level=DiagnosticStatus.OK, name='segmentation', message=result.made,

@@ -15,8 +15,9 @@ from rclpy.parameter import Parameter as RosParameter
 
 from roadseg_ros.checkpoint import default_checkpoint_path, MAX_PIXELS
 from roadseg_ros.inference.engines import ENGINES
-from roadseg_ros.inference.segmenter import CACHE_POLICIES
+from roadseg_ros.inference.refresh import CacheSettings, POLICIES
 
+CACHE = 'cache.'  # before the names of its parameters
 RELIABILITIES = ('auto', 'reliable', 'best_effort')
 
 
@@ -96,13 +97,17 @@ PARAMETERS = (
               'also publish mask/compressed (PNG) and overlay/compressed (JPEG)'),
     Parameter('max_image_pixels', MAX_PIXELS, 'larger frames are refused, not decoded',
               span=(1, 2 ** 31 - 1)),
-    Parameter('cache.policy', 'off', 'how results are reused between frames',
-              choices=CACHE_POLICIES, live=True),
-    Parameter('cache.interval', 3, 'frames from one key frame to the next, in policies with them',
+    Parameter('cache.policy', 'off',
+              'when the network runs; between those key frames masks are reused; off = always',
+              choices=POLICIES, live=True),
+    Parameter('cache.interval', 3,
+              'every how many frames the network runs; where the policy decides, the longest wait',
               span=(1, 1000), live=True),
-    Parameter('cache.max_age_ms', 500, 'no reused pixel is older than this, milliseconds',
+    Parameter('cache.max_age_ms', 500,
+              'milliseconds after which a mask is no longer reused',
               span=(1, 60000), live=True),
-    Parameter('cache.background', False, 'compute key frames beside the frames between them',
+    Parameter('cache.background', False,
+              'frames never wait for the network, which works on key frames beside them',
               live=True),
 )
 _BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
@@ -110,7 +115,7 @@ _BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}
 
 @dataclass(frozen=True)
 class Settings:
-    """The parameters as read at configure, under their own names with `.` as `_`."""
+    """The parameters as they are now, under their own names; those of the cache together."""
 
     image_topics: tuple[str, ...]
     checkpoint: str
@@ -123,10 +128,7 @@ class Settings:
     min_confidence: float
     publish_compressed: bool
     max_image_pixels: int
-    cache_policy: str
-    cache_interval: int
-    cache_max_age_ms: int
-    cache_background: bool
+    cache: CacheSettings
 
     @property
     def checkpoint_path(self) -> str:
@@ -144,6 +146,8 @@ def declare(node: Node) -> dict[str, str]:
     :param node: the node.
     :return: what was wrong, by parameter name.
     """
+    given = _given(node)
+    given.update({change.name: change for change in spell_off(given.values())})
     errors = {}
     for parameter in PARAMETERS:
         row = (parameter.name, parameter.default, parameter.descriptor())
@@ -171,10 +175,8 @@ def unknown_overrides(node: Node) -> list[str]:
 
     :param node: the node, its parameters declared.
     """
-    # rclpy has no public way to what files and launch gave
-    given = getattr(node, '_parameter_overrides', {})
     lines = []
-    for name in given:
+    for name in _given(node):
         if not node.has_parameter(name) and not name.startswith('qos_overrides.'):
             close = difflib.get_close_matches(name, _BY_NAME, 1)
             hint = f'; did you mean {close[0]}?' if close else ''
@@ -187,14 +189,39 @@ def read(node: Node) -> Settings:
     Read the declared parameters.
 
     :raises ParameterError: a value is outside its choices or range.
+    :raises ValueError: the values of the cache do not go together.
     """
     values = {}
     for parameter in PARAMETERS:
         value = node.get_parameter(parameter.name).value
         parameter.check(value)
-        values[parameter.name.replace('.', '_')] = (
-            tuple(value) if isinstance(parameter.default, list) else value)
-    return Settings(**values)
+        if not parameter.name.startswith(CACHE):
+            values[parameter.name] = (
+                tuple(value) if isinstance(parameter.default, list) else value)
+    return Settings(**values, cache=read_cache(node))
+
+
+def read_cache(node: Node, changes: Iterable[RosParameter] = ()) -> CacheSettings:
+    """
+    Read the parameters of the cache.
+
+    :param changes: taken as made.
+    :raises ValueError: they do not go together.
+    """
+    values = {name: node.get_parameter(name).value for name in _BY_NAME if name.startswith(CACHE)}
+    values.update((change.name, change.value) for change in changes if change.name in values)
+    return CacheSettings(**{name.removeprefix(CACHE): value for name, value in values.items()})
+
+
+def spell_off(changes: Iterable[RosParameter]) -> list[RosParameter]:
+    """
+    Return changes with 'off' where YAML, for which a bare off is a false, made that of it.
+
+    :param changes: as they come from files, launch and `ros2 param set`.
+    """
+    return [RosParameter(change.name, value='off')
+            if change.value is False and change.name in _BY_NAME
+            and 'off' in _BY_NAME[change.name].choices else change for change in changes]
 
 
 def check_change(changes: Iterable[RosParameter], configured: bool) -> str | None:
@@ -217,6 +244,11 @@ def check_change(changes: Iterable[RosParameter], configured: bool) -> str | Non
             return (f'{parameter.name} takes effect at configure: clean the node up first '
                     '(ros2 lifecycle set NODE deactivate, then cleanup)')
     return None
+
+
+def _given(node: Node) -> dict[str, RosParameter]:
+    """Return what files and launch gave, by name; rclpy has no public way to it."""
+    return getattr(node, '_parameter_overrides', {})
 
 
 def _reason(parameter: Parameter, error: Exception) -> str:

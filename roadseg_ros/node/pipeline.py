@@ -48,7 +48,8 @@ class Pipeline:
     def __init__(self, streams: Sequence[Stream], running: Callable[[], bool]) -> None:
         self._streams = streams
         self._running = running
-        self._pool = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix='messages')
+        self._decoders = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix='decode')
+        self._publishers = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix='publish')
         self._publishing: list[Future[None]] = []
 
     def run(self, segmenter: Segmenter, settings: Settings) -> None:
@@ -58,7 +59,8 @@ class Pipeline:
         :param segmenter: to run.
         :param settings: as they are now.
         """
-        each = self._pool.map if _leaves_cores(segmenter) else map
+        segmenter.set_cache(settings.cache)  # which does nothing unless it has changed
+        each = self._decoders.map if _leaves_cores(segmenter) else map
         taken = each(lambda stream: self._take(stream, settings), self._streams)
         pending = [frame for frame in taken if frame is not None]
         if pending:
@@ -92,8 +94,8 @@ class Pipeline:
         try:
             results = segmenter.segment(
                 [item.frame for item in pending],
-                [item.stream.camera.topic for item in pending],
-                [_nanoseconds(item.message) for item in pending])
+                [_stream_name(item) for item in pending],
+                [_nanoseconds(item) for item in pending])
         except Exception as error:  # whatever an engine raises, the node lives
             if len(pending) == 1:
                 self._fail(pending[0], error)
@@ -104,7 +106,7 @@ class Pipeline:
         self.finish()  # a camera's masks leave in order, and no queue grows
         if _leaves_cores(segmenter):
             self._publishing = [
-                self._pool.submit(self._publish, item, result, segmenter.labels, settings)
+                self._publishers.submit(self._publish, item, result, segmenter.labels, settings)
                 for item, result in zip(pending, results)]
             return
         for item, result in zip(pending, results):
@@ -122,7 +124,7 @@ class Pipeline:
             self._fail(item, error)
             return
         finished = time.perf_counter()
-        item.stream.statistics.add({
+        item.stream.statistics.add(result.made, {
             'decode': item.decode_ms, **result.timing_ms, 'publish': (finished - started) * 1e3,
             'total': (finished - item.arrived) * 1e3})
 
@@ -151,6 +153,14 @@ def gate(result: Segmentation, min_confidence: float) -> Segmentation:
     return replace(result, class_ids=ids)
 
 
-def _nanoseconds(message: Any) -> int:
-    """Return a message's stamp in integer nanoseconds."""
-    return message.header.stamp.sec * 10 ** 9 + message.header.stamp.nanosec
+def _stream_name(item: _Pending) -> str:
+    """Return a name that is another one wherever frames are not of one picture."""
+    message = item.message
+    encoding = message.format if isinstance(message, CompressedImage) else message.encoding
+    return f'{item.stream.camera.topic} {message.header.frame_id} {encoding}'
+
+
+def _nanoseconds(item: _Pending) -> int:
+    """Return when a frame was taken; where its driver does not say, when it arrived."""
+    stamp = item.message.header.stamp
+    return stamp.sec * 10 ** 9 + stamp.nanosec or round(item.arrived * 1e9)

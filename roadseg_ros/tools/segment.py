@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from dataclasses import dataclass, field
 import json
 from pathlib import Path
@@ -15,10 +16,12 @@ from tqdm import tqdm
 
 from roadseg_ros.checkpoint import default_checkpoint_path
 from roadseg_ros.inference.engines import ENGINES
+from roadseg_ros.inference.refresh import CacheSettings, POLICIES
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.overlay import blend
 from roadseg_ros.tools.arguments import positive
 from roadseg_ros.tools.bag_file import SinkError
+from roadseg_ros.tools.compare_cache import compare_cache, DEFAULT_FRAMES
 from roadseg_ros.tools.frames import Source, SourceError
 from roadseg_ros.tools.sinks import make_sink, output_path, Sink
 from roadseg_ros.tools.sources import DEFAULT_RATE_HZ, open_source, SUPPORTED
@@ -33,6 +36,7 @@ class Tally:
     written: int = 0
     errors: list[dict[str, str]] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
+    made: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     damage: str | None = None
 
@@ -46,7 +50,7 @@ def add_parser(subparsers: Any) -> None:
                     'done, 130 interrupted, 143 ended by SIGTERM; finished frames remain.')
     parser.add_argument('input', type=Path, metavar='INPUT', help=SUPPORTED)
     parser.add_argument(
-        '--out', type=Path, required=True,
+        '--out', type=Path,
         help='new or empty folder for one PNG of class ids a frame (images keep their names; '
              'videos and bags get a frames.csv with the stamps, bags a sub folder a topic), or '
              'a bag file that does not exist yet, ending in .mcap or .db3, with the topics and '
@@ -64,7 +68,25 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--rate', type=positive, metavar='HZ',
                         help='frames a second of a folder of images, for the stamps in a bag '
                              f'(default: {DEFAULT_RATE_HZ:g})')
+    _add_cache_arguments(parser)
     parser.add_argument('--json', action='store_true', help='print the summary as JSON')
+
+
+def _add_cache_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what is about reuse between frames."""
+    parser.add_argument('--cache', metavar='POLICY',
+                        help=f'reuse results between frames: {", ".join(POLICIES)} (default: off)')
+    parser.add_argument('--cache-interval', type=int, metavar='N',
+                        help='every how many frames the network runs '
+                             f'(default: {CacheSettings.interval})')
+    parser.add_argument('--compare-cache', action='store_true',
+                        help='write no masks: run every policy on the first frames and write how '
+                             'fast each is and how far its masks agree with every-frame ones, as '
+                             'comparison.csv and comparison.png, to the folder --out (default: '
+                             'cache_comparison)')
+    parser.add_argument('--frames', type=int, metavar='N',
+                        help='how many frames to compare on, from the beginning '
+                             f'(default: {DEFAULT_FRAMES})')
 
 
 def run(options: argparse.Namespace) -> int:
@@ -78,19 +100,43 @@ def run(options: argparse.Namespace) -> int:
     """
     # OpenCV's own lines about broken pictures would stand between ours
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    cache = _cache_settings(options)
+    if options.compare_cache:
+        return compare_cache(options)
     options.out = output_path(options.out)
     with open_source(options.input, options.topic, options.rate) as source:
         if source.note:
             print(f'roadseg segment: {source.note}', file=sys.stderr)
         sink = make_sink(options.out, source, options.overlay)
         segmenter = Segmenter(options.checkpoint or default_checkpoint_path(),
-                              device=options.device, engine=options.engine)
+                              device=options.device, engine=options.engine, cache=cache)
         with sink:
             tally = segment_all(source, segmenter, sink, options.overlay)
     _print_summary(options, source, segmenter, tally)
     if tally.damage:
         raise SourceError(tally.damage)
     return 1 if tally.errors else 0
+
+
+def _cache_settings(options: argparse.Namespace) -> CacheSettings:
+    """
+    Return the policy that the command line asks for.
+
+    :raises ValueError: options that do not go together, or an unknown policy.
+    """
+    if options.out is None and not options.compare_cache:
+        raise ValueError('--out is needed, the folder or bag to write to')
+    if options.frames is not None and not options.compare_cache:
+        raise ValueError('--frames goes with --compare-cache')
+    asked = options.cache is not None or options.cache_interval is not None or options.overlay
+    if options.compare_cache and asked:
+        raise ValueError('--compare-cache runs every policy and writes no pictures of frames: '
+                         'leave --cache, --cache-interval and --overlay out')
+    if options.cache is None and options.cache_interval is not None:
+        raise ValueError('--cache-interval goes with --cache POLICY')
+    interval = options.cache_interval
+    return CacheSettings(options.cache or 'off',
+                         CacheSettings.interval if interval is None else interval)
 
 
 def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool) -> Tally:
@@ -107,7 +153,8 @@ def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool)
         for frame in tqdm(source, total=source.count, unit='frame', disable=None):
             try:
                 picture = frame.decode()
-                mask = segmenter.segment([picture], [frame.topic], [frame.stamp_ns])[0].class_ids
+                result = segmenter.segment([picture], [frame.topic], [frame.stamp_ns])[0]
+                mask = result.class_ids
                 sink.write(frame, mask,
                            blend(picture, mask, colors, OVERLAY_ALPHA) if overlay else None)
             except SinkError:
@@ -118,6 +165,7 @@ def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool)
                 continue
             size = f'{mask.shape[1]}x{mask.shape[0]}'
             tally.sizes[size] = tally.sizes.get(size, 0) + 1
+            tally.made[result.made] += 1
             tally.written += 1
     except SourceError as error:
         tally.damage = str(error)
@@ -134,12 +182,15 @@ def _print_summary(options: argparse.Namespace, source: Source, segmenter: Segme
             'input': str(options.input), 'kind': source.kind, 'out': str(options.out),
             'frames': tally.written, 'failed': len(tally.errors), 'errors': tally.errors,
             'announced': source.count, 'damage': tally.damage, 'sizes': tally.sizes,
+            'cache': segmenter.cache.policy, 'made': tally.made,
             'topics': list(source.topics) if source.kind == 'bag' else [],
             'seconds': round(tally.seconds, 3), 'fps': round(fps, 2),
             'device': segmenter.device, 'engine': segmenter.engine}, indent=2))
         return
     found = tally.written + len(tally.errors)
     fewer = f' (the input announces {source.count})' if found < (source.count or 0) else ''
-    print(f'{tally.written} written to {options.out}, {len(tally.errors)} failed{fewer}; '
+    made = '' if segmenter.cache.policy == 'off' else ''.join(
+        f', {count} {how}' for how, count in tally.made.items())
+    print(f'{tally.written} written to {options.out}{made}, {len(tally.errors)} failed{fewer}; '
           f'{tally.seconds:.1f} s, {fps:.1f} frames/s on {segmenter.device} '
           f'({segmenter.engine})')

@@ -87,19 +87,19 @@ def test_prepare_interpolates_where_it_grows():
     assert len(set(row)) > 3
 
 
-def test_restore_crops_and_invents_no_ids():
+def test_restore_invents_no_ids():
     """Ids come back by nearest neighbour: each frame pixel has the id at its place."""
     ids = np.array([[0, 9, 77], [255, 4, 77], [77, 77, 77]], np.uint8)
-    back = restore(ids, (2, 2), (4, 6))
+    back = restore(ids[:2, :2], (4, 6))
     assert back.tolist() == [[0] * 3 + [9] * 3] * 2 + [[255] * 3 + [4] * 3] * 2
     assert back.flags.c_contiguous
-    small = restore(back, (4, 6), (2, 2))
+    small = restore(back, (2, 2))
     np.testing.assert_array_equal(small, ids[:2, :2])
 
 
 def test_restore_at_the_same_size_is_a_contiguous_crop():
     """Without scaling the mask is the crop, ready to be sent."""
     ids = np.arange(20, dtype=np.uint8).reshape(4, 5)
-    back = restore(ids, (3, 4), (3, 4))
+    back = restore(ids[:3, :4], (3, 4))
     np.testing.assert_array_equal(back, ids[:3, :4])
     assert back.flags.c_contiguous

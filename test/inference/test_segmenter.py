@@ -10,6 +10,7 @@ from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.inference.engines.openvino_engine import OpenVinoEngine
 from roadseg_ros.inference.engines.torch_engine import MAX_SHAPES, TorchEngine
 from roadseg_ros.inference.preprocessing import FrameError
+from roadseg_ros.inference.refresh import CacheSettings
 from roadseg_ros.inference.segmenter import Segmenter
 
 HAS_CUDA = torch.cuda.is_available()
@@ -243,3 +244,108 @@ def test_streams_and_stamps_number_the_frames(segmenter, picture, numbers, reaso
     """A list of another length is an error."""
     with pytest.raises(ValueError, match=reason):
         segmenter.segment([picture, picture], **numbers)
+
+
+@pytest.mark.parametrize('settings', [CacheSettings(), CacheSettings('warp', 1)],
+                         ids=['off', 'every frame a key'])
+def test_without_reuse_masks_are_the_networks_bit_for_bit(checkpoint_path, settings):
+    """Neither a cache that is off nor one that has been on changes a pixel."""
+    frames = [noise((48, 64), seed) for seed in range(4)]
+    segmenter = Segmenter(checkpoint_path, device='cpu')
+    plain = [segmenter.segment([frame])[0] for frame in frames]
+    segmenter.set_cache(CacheSettings('warp', 3))
+    segmenter.segment(frames)
+    segmenter.set_cache(settings)
+    for stamp, (frame, result) in enumerate(zip(frames, plain)):
+        again = segmenter.segment([frame], ['front'], [stamp])[0]
+        same(again, result)
+        assert (again.made, again.age_ms) == ('full', 0.0)
+
+
+def test_cache_off_sends_each_frame_to_the_engine(checkpoint_path, batch_shapes):
+    """The same frame again is computed again."""
+    segmenter = Segmenter(checkpoint_path, device='cpu')
+    for _ in range(3):
+        segmenter.segment([noise((48, 64))])
+    assert len(batch_shapes) == 3
+    assert segmenter.cache == CacheSettings() and segmenter.cache_resets == {}
+
+
+@pytest.mark.parametrize('size', SIZES.values(), ids=SIZES.keys())
+@pytest.mark.parametrize('height', [0, -1, 24])
+def test_any_size_can_be_carried(checkpoint_path, size, height):
+    """A still camera of any size is shown its key again, but for where flow is not sure."""
+    segmenter = Segmenter(checkpoint_path, device='cpu', inference_height=height,
+                          cache=CacheSettings('warp', 3))
+    frame = noise(size)
+    results = [segmenter.segment([frame], stamps=[i])[0] for i in range(3)]
+    assert [result.made for result in results] == ['full', 'warped', 'warped']
+    for result in results[1:]:
+        assert result.class_ids.shape == result.confidence.shape == size
+        assert (result.class_ids == results[0].class_ids).mean() > 0.9
+        assert set(result.timing_ms) == {'warp', 'postprocess'}
+
+
+def test_frames_without_stamps_are_taken_now(checkpoint_path, picture):
+    """Calls that give none follow on each other; two frames of one call have no age."""
+    segmenter = Segmenter(checkpoint_path, device='cpu',
+                          cache=CacheSettings('warp', 4, max_age_ms=60_000))
+    results = segmenter.segment([picture, picture])
+    results += segmenter.segment([picture])
+    assert [result.made for result in results] == ['full', 'warped', 'warped']
+    assert 0 == results[1].age_ms < results[2].age_ms < 60_000
+
+
+def test_new_numbers_keep_the_streams_and_a_new_policy_does_not(checkpoint_path, picture):
+    """An interval or an age changes under what is kept; another policy starts anew."""
+    segmenter = Segmenter(checkpoint_path, device='cpu', cache=CacheSettings('warp', 5))
+
+    def made(stamp):
+        return segmenter.segment([picture], ['front'], [stamp])[0].made
+    assert [made(0), made(1)] == ['full', 'warped']
+    segmenter.set_cache(CacheSettings('warp', 4, max_age_ms=400))
+    assert segmenter.cache.interval == 4
+    assert [made(2), made(3), made(4)] == ['warped', 'warped', 'full']
+    segmenter.set_cache(CacheSettings('adaptive', 4))
+    assert made(5) == 'full'
+    segmenter.reset_cache('front', 'frame_id')
+    assert made(6) == 'full'
+    assert segmenter.cache_resets == {'frame_id': 1}
+    segmenter.reset_cache()
+    assert made(7) == 'full'
+    assert segmenter.cache_resets == {'frame_id': 1, 'asked': 1}
+    segmenter.set_cache(CacheSettings())
+    assert [made(8), made(9)] == ['full', 'full']
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    """Let this look like a machine of two cores, to torch as well."""
+    monkeypatch.setattr('os.sched_getaffinity', lambda process: {0, 1})
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_keys_in_the_background_leave_a_core_of_torch(checkpoint_path, two_threads):
+    """The network runs on one thread, whoever calls it; torch itself keeps two."""
+    segmenter = Segmenter(checkpoint_path, device='cpu', engine='torch',
+                          cache=CacheSettings('warp', 1, background=True))
+    threads = []
+    segmenter._engine._module.register_forward_hook(
+        lambda *_: threads.append(torch.get_num_threads()))
+    segmenter.warm_up()
+    assert set(threads) == {1}
+    assert torch.get_num_threads() == 2
+
+
+def test_keys_in_the_background_leave_a_core_of_openvino(checkpoint_path, two_threads, picture):
+    """The network is compiled for one thread, and says the same."""
+    segmenter, plain = (Segmenter(checkpoint_path, engine='openvino', cache=cache)
+                        for cache in (CacheSettings('warp', 1, background=True), 'off'))
+    segmenter.warm_up()
+    compiled = segmenter._engine._compiled[48, 64].get_compiled_model()
+    assert compiled.get_property('INFERENCE_NUM_THREADS') == 1
+    ids, _ = segmenter._engine.run(picture[None])
+    assert (ids[0] == plain.segment([picture])[0].class_ids).mean() > 0.98

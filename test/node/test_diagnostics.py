@@ -8,13 +8,20 @@ pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 ins
 
 from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 
-from roadseg_ros.node.diagnostics import camera_status, FrameStatistics, judge  # noqa: E402
+from roadseg_ros.inference.refresh import CacheSettings  # noqa: E402
+from roadseg_ros.node.diagnostics import (  # noqa: E402
+    camera_status,
+    FrameStatistics,
+    judge,
+    node_status,
+    WINDOW,
+)
 
 
 def test_counts_and_percentiles():
     statistics = FrameStatistics()
     for milliseconds in range(1, 101):
-        statistics.add({'network': float(milliseconds), 'total': 2.0 * milliseconds})
+        statistics.add('full', {'network': float(milliseconds), 'total': 2.0 * milliseconds})
     values, new, _ = statistics.since_last({'received': 103, 'dropped': 2, 'failed': 1})
     assert {name: values[name] for name in (
         'received', 'published', 'dropped', 'failed', 'unheard', 'disabled')} == {
@@ -28,7 +35,7 @@ def test_counts_and_percentiles():
 
 def test_rates_are_of_the_time_since_the_last_report():
     statistics = FrameStatistics()
-    statistics.add({'total': 1.0})
+    statistics.add('full', {'total': 1.0})
     statistics.since_last({'received': 1})
     values, new, silence_sec = statistics.since_last({'received': 1})
     assert (values['in_hz'], values['out_hz'], values['received']) == ('0.0', '0.0', '1')
@@ -36,6 +43,41 @@ def test_rates_are_of_the_time_since_the_last_report():
     again = statistics.since_last({'received': 1})[2]
     assert again > silence_sec > 0
     assert statistics.since_last({'received': 2})[2] == 0
+
+
+def test_carried_frames_are_counted_apart_and_have_stages_of_their_own():
+    statistics = FrameStatistics()
+    for _ in range(2):
+        statistics.add('warped', {'warp': 5.0, 'total': 7.0})
+    statistics.add('full', {'network': 30.0, 'total': 32.0})
+    shown = statistics.since_last({'received': 3})[0]
+    assert {name: value for name, value in shown.items() if name.startswith('made_')} == {
+        'made_full': '1', 'made_warped': '2', 'made_cached': '0', 'made_none': '0'}
+    assert shown['latency_warp_ms'] == 'p50 5.0 p95 5.0 max 5.0'
+    assert shown['latency_network_ms'] == 'p50 30.0 p95 30.0 max 30.0'
+    assert shown['latency_total_ms'].startswith('p50 7.0') and shown['published'] == '3'
+
+
+def test_a_stage_that_is_no_longer_gone_through_is_not_shown():
+    statistics = FrameStatistics()
+    statistics.add('warped', {'warp': 5.0})
+    for _ in range(WINDOW):
+        statistics.add('full', {'network': 30.0})
+    shown = statistics.since_last({})[0]
+    assert 'latency_warp_ms' not in shown and 'latency_network_ms' in shown
+
+
+def test_the_node_shows_its_cache(segmenter):
+    settings = SimpleNamespace(device='auto', engine='auto', cache=CacheSettings('warp', 4))
+    reset = SimpleNamespace(**{name: getattr(segmenter, name) for name in (
+        'device', 'engine', 'fallback', 'checkpoint', 'labels')},
+        cache_resets={'scene cut': 2, 'gap': 1})
+    shown = {value.key: value.value
+             for value in node_status('roadseg', reset, settings, {'enabled': True}).values}
+    assert {name: value for name, value in shown.items() if name.startswith('cache_')} == {
+        'cache_policy': 'warp', 'cache_interval': '4', 'cache_max_age_ms': '500.0',
+        'cache_background': 'False', 'cache_resets_scene_cut': '2', 'cache_resets_gap': '1'}
+    assert shown['enabled'] == 'True'
 
 
 SERVED = {'received': 15, 'published': 15}

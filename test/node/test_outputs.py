@@ -1,4 +1,5 @@
 """What stands beside a camera: each topic's content, and nothing where nobody listens."""
+from dataclasses import replace
 import itertools
 
 import cv2
@@ -125,6 +126,19 @@ def test_provenance_says_how_the_mask_was_made(peer, outputs, prefix, frame, res
     assert message.header == header
     assert {value.key: value.value for value in message.status[0].values} == {
         'made': 'full', 'age_ms': '1.2', 'network_ms': '7.00'}
+
+
+@pytest.mark.parametrize('made, values', [
+    ('warped', {'made': 'warped', 'age_ms': '66.7', 'change': '2.13', 'warp_ms': '5.00'}),
+    ('cached', {'made': 'cached', 'age_ms': '66.7', 'change': '2.13', 'warp_ms': '5.00'}),
+])
+def test_provenance_of_a_reused_mask(peer, outputs, prefix, frame, result, header, labels, made,
+                                     values):
+    reused = replace(result, made=made, age_ms=66.67, change=2.13, timing_ms={'warp': 5.0})
+    message = receive(peer, outputs, DiagnosticArray, prefix, 'provenance',
+                      lambda: outputs.publish(header, frame, reused, labels, ALPHA, None))
+    assert {value.key: value.value for value in message.status[0].values} == values
+    assert message.status[0].message == made
 
 
 def test_silent_where_there_is_nothing_to_say(peer, outputs, prefix, frame, header, labels):

@@ -13,6 +13,7 @@ from roadseg_ros.node.parameters import (  # noqa: E402
     check_change,
     ParameterError,
     PARAMETERS,
+    spell_off,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,6 +80,15 @@ def test_a_value_outside_names_what_is_supported(name, value, words):
     with pytest.raises(ParameterError) as caught:
         BY_NAME[name].check(value)
     assert str(caught.value).startswith(words)
+
+
+def test_a_bare_off_is_the_text():
+    changes = spell_off([
+        RosParameter('cache.policy', value=False), RosParameter('cache.policy', value='warp'),
+        RosParameter('cache.background', value=False), RosParameter('other', value=False)])
+    assert [(change.name, change.value) for change in changes] == [
+        ('cache.policy', 'off'), ('cache.policy', 'warp'), ('cache.background', False),
+        ('other', False)]
 
 
 def test_changes_while_configured():

@@ -24,7 +24,7 @@ def test_no_command_names_them(capsys):
 
 
 @pytest.mark.parametrize('arguments', [
-    [], ['paint'], ['segment', 'in'], ['segment', 'in', '--out', 'o', '--rate', '0']])
+    [], ['paint'], ['segment', 'in', '--out', 'o', '--rate', '0']])
 def test_usage_errors(arguments, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(arguments)

@@ -10,11 +10,13 @@ from importlib.util import find_spec
 import os
 import re
 import sys
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from roadseg_ros.checkpoint import Checkpoint, CheckpointError
+
+Features = Any  # an engine's own: nobody else looks inside
 
 ENGINES = ('auto', 'torch', 'openvino', 'openvino_int8')
 
@@ -43,7 +45,45 @@ class Engine(Protocol):
         """Give the device's memory back; nothing can be run afterwards."""
 
 
-def make_engine(checkpoint: Checkpoint, device: str, engine: str) -> Engine:
+class Stages(Protocol):
+    """A network's parts, as an engine runs them apart (see `models.network.Staged`)."""
+
+    def shallow(self, frames: np.ndarray) -> Features:
+        """
+        Return early features.
+
+        :param frames: (N, H, W, 3) uint8 BGR, H and W multiples of `input_stride`.
+        """
+
+    def deep(self, shallow: Features) -> Features:
+        """Return late features; the part worth skipping. May run beside the other two."""
+
+    def head(self, shallow: Features, deep: Features, size: tuple[int, int]
+             ) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Put both together.
+
+        :param shallow: of these frames.
+        :param deep: of these or of earlier ones.
+        :param size: (H, W) of the frames.
+        :return: class ids and confidence, both (N, H, W) uint8.
+        """
+
+
+@runtime_checkable
+class StagedEngine(Protocol):
+    """An engine that can run a network's stages apart."""
+
+    def stages(self) -> Stages:
+        """
+        Return the stages.
+
+        :raises EngineError: the network has none.
+        """
+
+
+def make_engine(checkpoint: Checkpoint, device: str, engine: str,
+                threads: int | None = None) -> Engine:
     """
     Start an engine for a checkpoint.
 
@@ -54,6 +94,7 @@ def make_engine(checkpoint: Checkpoint, device: str, engine: str) -> Engine:
     :param checkpoint: what to run.
     :param device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
     :param engine: one of `ENGINES`.
+    :param threads: at most so many on the CPU; None = one for each core.
     :raises EngineError: unknown or absent engine or device.
     :raises CheckpointError: the checkpoint does not fit its network.
     """
@@ -62,24 +103,38 @@ def make_engine(checkpoint: Checkpoint, device: str, engine: str) -> Engine:
     if not re.fullmatch(r'auto|cpu|cuda(:\d+)?', device):
         raise EngineError(f'unknown device {device!r}; supported: auto, cpu, cuda, cuda:N')
     if engine != 'auto':
-        return _start(engine, checkpoint, device)
+        return _start(engine, checkpoint, device, threads)
     if device.startswith('cuda') or (device == 'auto' and _may_have_cuda()):
-        started = _start('torch', checkpoint, device)
+        started = _start('torch', checkpoint, device, threads)
         if started.device != 'cpu':
             return started
     if find_spec('openvino') is None:
-        return _start('torch', checkpoint, device)
+        return _start('torch', checkpoint, device, threads)
     try:
-        return _start('openvino', checkpoint, device)
+        started = _start('openvino', checkpoint, device, threads)
     except CheckpointError:
         raise
     except Exception as error:  # a network or machine that OpenVINO cannot do
-        started = _start('torch', checkpoint, device)
+        started = _start('torch', checkpoint, device, threads)
         started.fallback = f'engine openvino failed ({" ".join(str(error).split())})'
-        return started
+    else:
+        started.fallback = 'no CUDA device found' if device == 'auto' else None
+    return started
 
 
-def _start(engine: str, checkpoint: Checkpoint, device: str) -> Engine:
+def stages_of(engine: Engine) -> Stages:
+    """
+    Return the stages of an engine's network, to be run apart.
+
+    :raises EngineError: the engine cannot, or the network has none; says which can.
+    """
+    if not isinstance(engine, StagedEngine):
+        raise EngineError(f'cache policy clockwork runs on engine torch alone, not on '
+                          f'{engine.name}; start with engine torch, or use policy warp')
+    return engine.stages()
+
+
+def _start(engine: str, checkpoint: Checkpoint, device: str, threads: int | None) -> Engine:
     """Import an engine and start it."""
     # Read by OpenMP when torch is first loaded. Threads that spin while they wait make a frame
     # 17 times slower (1990 ms against 114) as soon as another process wants the same cores
@@ -87,12 +142,12 @@ def _start(engine: str, checkpoint: Checkpoint, device: str) -> Engine:
     try:
         if engine == 'openvino':
             from roadseg_ros.inference.engines.openvino_engine import OpenVinoEngine
-            return OpenVinoEngine(checkpoint, device)
+            return OpenVinoEngine(checkpoint, device, threads=threads)
         if engine == 'openvino_int8':
             from roadseg_ros.inference.engines.quantization import OpenVinoInt8Engine
-            return OpenVinoInt8Engine(checkpoint, device)
+            return OpenVinoInt8Engine(checkpoint, device, threads=threads)
         from roadseg_ros.inference.engines.torch_engine import TorchEngine
-        return TorchEngine(checkpoint, device)
+        return TorchEngine(checkpoint, device, threads)
     except ImportError as error:
         raise EngineError(
             f'engine {engine} needs the package {error.name}, which {sys.executable} does not '

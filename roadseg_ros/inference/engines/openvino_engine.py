@@ -43,6 +43,7 @@ class OpenVinoEngine:
     :param checkpoint: what to run.
     :param device: 'auto' or 'cpu'.
     :param precision: 'bf16' or 'f32'; None = the narrowest the processor computes natively.
+    :param threads: at most so many; None = one for each core.
     :raises EngineError: another device.
     :raises CheckpointError: the checkpoint does not fit its network.
     """
@@ -50,15 +51,17 @@ class OpenVinoEngine:
     name = 'openvino'
     device = 'cpu'
 
-    def __init__(self, checkpoint: Checkpoint, device: str, precision: str | None = None) -> None:
+    def __init__(self, checkpoint: Checkpoint, device: str, precision: str | None = None,
+                 threads: int | None = None) -> None:
         if device not in ('auto', 'cpu'):
             raise EngineError(f'engine {self.name} runs on the CPU only, not on {device!r}; '
                               'use device cpu or auto, or engine torch')
-        self.fallback = 'no CUDA device found' if device == 'auto' else None
+        self.fallback: str | None = None
         self._code_folder = ''  # where compiled code is kept; '' = nowhere
         self._model = self._load(checkpoint)
         self.precision = precision or _fast_precision()
         self.input_stride = int(self._model.get_rt_info(STRIDE).astype(int))
+        self._threads = threads
         self._compiled: OrderedDict[tuple[int, int], Any] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -92,7 +95,8 @@ class OpenVinoEngine:
             model.reshape([1, *size, 3])
             compiled = _core().compile_model(model, 'CPU', {
                 'PERFORMANCE_HINT': 'LATENCY', 'INFERENCE_PRECISION_HINT': self.precision,
-                'CACHE_DIR': self._code_folder})
+                'CACHE_DIR': self._code_folder,
+                **({'INFERENCE_NUM_THREADS': self._threads} if self._threads else {})})
             self._compiled[size] = compiled.create_infer_request()
         self._compiled.move_to_end(size)
         return self._compiled[size]

@@ -110,10 +110,10 @@ def _import_nncf() -> Any:
     """Return NNCF, or say how to install it."""
     try:
         import nncf
-    except ImportError as error:
+    except Exception as error:  # absent, or installed and broken
         raise EngineError(
             'engine openvino_int8 needs the package nncf the first time that it runs a '
-            f'checkpoint, and {sys.executable} does not have {error.name}; install it there '
+            f'checkpoint, and {sys.executable} cannot import it ({error}); install it there '
             '(pip install nncf), or use engine openvino') from error
     logging.getLogger('nncf').setLevel(logging.ERROR)
     return nncf

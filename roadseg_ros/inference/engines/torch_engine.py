@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 import threading
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 
 from roadseg_ros.checkpoint import Checkpoint
 from roadseg_ros.inference.engines import EngineError
+from roadseg_ros.inference.engines.torch_stages import TorchStages
 from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.registry import network_from_checkpoint
 
@@ -23,12 +26,13 @@ class TorchEngine:
 
     :param checkpoint: what to run.
     :param device: 'auto' (CUDA if there is one, else the CPU), 'cpu', 'cuda' or 'cuda:N'.
+    :param threads: at most so many on the CPU; None = as many as torch takes.
     :raises EngineError: unknown or absent device.
     """
 
     name = 'torch'
 
-    def __init__(self, checkpoint: Checkpoint, device: str) -> None:
+    def __init__(self, checkpoint: Checkpoint, device: str, threads: int | None = None) -> None:
         self._device, self.fallback = _choose_device(device)
         self.device = str(self._device)
         network = network_from_checkpoint(checkpoint)
@@ -38,6 +42,7 @@ class TorchEngine:
         # torch's stubs do not know memory_format
         self._module = module.to(  # type: ignore[call-overload]
             self._device, self.precision, memory_format=torch.channels_last)
+        self._threads = threads
         self._graphs: OrderedDict[tuple[int, ...], _CudaGraph] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -53,8 +58,17 @@ class TorchEngine:
                 # powers of two: cameras come together in every number, a capture takes long
                 count = 1 << (len(frames) - 1).bit_length()
                 return self._graph((count, *frames.shape[1:])).run(frames)
-            ids, confidence = self._module(torch.from_numpy(frames))
+            with _at_most(self._threads):
+                ids, confidence = self._module(torch.from_numpy(frames))
             return ids.numpy(), confidence.numpy()
+
+    def stages(self) -> TorchStages:
+        """
+        Return the network's stages, to be run apart.
+
+        :raises EngineError: the network has none.
+        """
+        return TorchStages(self._module, self._device)
 
     def close(self) -> None:
         """Free the weights and graphs, and what torch holds back of the GPU's memory."""
@@ -108,6 +122,20 @@ class _CudaGraph:
         self.stream.synchronize()
         ids, confidence = (host.numpy()[:count].copy() for host in self.host_out)
         return ids, confidence
+
+
+@contextmanager
+def _at_most(threads: int | None) -> Iterator[None]:
+    """Hold torch to a number of threads in this one."""
+    before = torch.get_num_threads()
+    if threads is None or threads >= before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _choose_device(name: str) -> tuple[torch.device, str | None]:

@@ -1,0 +1,78 @@
+"""The stages of a network run apart on torch: what the cache policy `clockwork` needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from roadseg_ros.inference.engines import EngineError
+from roadseg_ros.models.frame import FrameModule
+from roadseg_ros.models.network import Staged
+from roadseg_ros.models.registry import NETWORKS
+
+Features = tuple[torch.Tensor, ...]
+
+
+class TorchStages:
+    """
+    Run the parts of a whole frame one by one; without CUDA graphs.
+
+    Safe between threads: one may be in `deep` while another is in the other two.
+
+    :param module: the whole frame, on its device.
+    :param device: that device.
+    :raises EngineError: the network has no stages; names those that have.
+    """
+
+    def __init__(self, module: FrameModule, device: torch.device) -> None:
+        network = module.network
+        if not isinstance(network, Staged):
+            staged = [name for name, kind in NETWORKS.items() if issubclass(kind, Staged)]
+            raise EngineError(
+                f'cache policy clockwork needs a network in stages ({", ".join(staged)}), '
+                f'which {type(network).__name__} is not; use policy warp')
+        self._module, self._network, self._device = module, network, device
+        self._deep_stream = (torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+                             if device.type == 'cuda' else None)
+
+    def shallow(self, frames: np.ndarray) -> Features:
+        """
+        Return early features.
+
+        :param frames: (N, H, W, 3) uint8 BGR, H and W multiples of the input stride.
+        """
+        with torch.inference_mode():
+            images = self._module.prepare(torch.from_numpy(frames).to(self._device))
+            return self._network.shallow(images)
+
+    def deep(self, shallow: Features) -> Features:
+        """Return late features, when they are done."""
+        with torch.inference_mode(), self._beside_the_others():
+            return self._network.deep(shallow)
+
+    def head(self, shallow: Features, deep: Features, size: tuple[int, int]
+             ) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Return class ids and confidence, (N, H, W) uint8.
+
+        :param shallow: of these frames.
+        :param deep: of these or of earlier ones.
+        :param size: (H, W) of the frames.
+        """
+        with torch.inference_mode():
+            ids, confidence = self._module.label(self._network.head(shallow, deep), size)
+            return ids.cpu().numpy(), confidence.cpu().numpy()
+
+    @contextmanager
+    def _beside_the_others(self) -> Iterator[None]:
+        """Keep a GPU's other work from queueing up behind what is done here."""
+        if self._deep_stream is None:
+            yield
+            return
+        self._deep_stream.wait_stream(torch.cuda.current_stream(self._device))
+        with torch.cuda.stream(self._deep_stream):
+            yield
+        self._deep_stream.synchronize()
