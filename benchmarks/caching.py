@@ -205,7 +205,7 @@ def main() -> None:
         if CAMVID.is_dir():
             results['splice, generated into CamVid'] = splice(segmenter, driving(), camvid())
             results['splice, CamVid into generated'] = splice(segmenter, camvid(), driving())
-    reached = bars(options.engine, results.get('camvid', ()))
+    reached = bars(options.engine, results['camvid']) if 'camvid' in results else []
     if options.json:
         print(json.dumps({'engine': options.engine, 'drives': results, 'bars': reached},
                          indent=2))

@@ -110,6 +110,9 @@ def serve(connection: Connection, name: str, frame: np.ndarray) -> None:
     except (EngineError, ImportError) as error:
         connection.send(str(error))
         return
+    except Exception as error:  # whatever another library raises
+        connection.send(f'{type(error).__name__}: {error}')
+        return
     connection.send('')
     while count := connection.recv():
         times = []
@@ -125,9 +128,11 @@ def measure_segmenters() -> tuple[Table, dict[str, str]]:
     frame, context = Drive(3).frame(40)[0], get_context('spawn')
     lines: dict[str, Connection] = {}
     absent: dict[str, str] = {}
+    processes = []
     for name in tqdm(CONTESTANTS, 'starting', disable=None):
         line, end = context.Pipe()
-        context.Process(target=serve, args=(end, name, frame), daemon=True).start()
+        processes.append(context.Process(target=serve, args=(end, name, frame), daemon=True))
+        processes[-1].start()
         end.close()
         absent[name] = line.recv()
         lines[name] = line
@@ -139,6 +144,8 @@ def measure_segmenters() -> tuple[Table, dict[str, str]]:
             times[name] += line.recv()
     for line in turns.values():
         line.send(0)
+    for process in processes:  # none is to run beside the nodes
+        process.join()
     return summary(times), {name: reason for name, reason in absent.items() if reason}
 
 
@@ -169,11 +176,12 @@ def measure_nodes(size: tuple[int, int], tutorial_network: str) -> Table:
     with TemporaryDirectory() as folder, ExitStack() as stack:
         root = Path(folder)
         stack.enter_context(private_environment(root))
-        for name, (command, topic, prefix, parameters) in nodes.items():
+        for number, (name, (command, topic, prefix, parameters)) in enumerate(nodes.items()):
             node = stack.enter_context(NodeProcess(
                 parameters, root / f'{name}.yaml', root / f'{name}.log', command))
             feed = Feed(topic, (f'{prefix}/mask', f'{prefix}/overlay'), ImageMessages(frames))
-            clients[name] = stack.enter_context(Client([feed], node.check))
+            clients[name] = stack.enter_context(
+                Client([feed], node.check, f'roadseg_peers_{number}'))
             clients[name].connect()
         for _ in tqdm(range(ROUNDS), f'nodes {size[1]}x{size[0]}', unit='round', disable=None):
             for name, client in clients.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 import struct
 import threading
@@ -41,25 +42,28 @@ class Listener:
 
     def __enter__(self) -> Listener:
         """Join the domain of the environment."""
-        self._context = Context()
-        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
-        self.node = rclpy.create_node(self._name, context=self._context)
-        for topic, kind in self._topics.items():
-            self.node.create_subscription(kind, topic, partial(self._on_data, topic),
-                                          QoSProfile(depth=QUEUE_DEPTH), raw=True)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._spin, name=self._name, daemon=True)
-        self._thread.start()
+        with ExitStack() as leaving:
+            context = Context()
+            rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
+            leaving.callback(context.try_shutdown)
+            self.node = rclpy.create_node(self._name, context=context)
+            leaving.callback(self.node.destroy_node)
+            for topic, kind in self._topics.items():
+                self.node.create_subscription(kind, topic, partial(self._on_data, topic),
+                                              QoSProfile(depth=QUEUE_DEPTH), raw=True)
+            self._executor = SingleThreadedExecutor(context=context)
+            leaving.callback(self._executor.shutdown)
+            self._executor.add_node(self.node)
+            self._thread = threading.Thread(target=self._spin, name=self._name, daemon=True)
+            self._thread.start()
+            self._leaving = leaving.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Leave the domain."""
         self._stopping = True
         self._thread.join()
-        self._executor.shutdown()
-        self.node.destroy_node()
-        self._context.try_shutdown()
+        self._leaving.close()
 
     def forget(self) -> None:
         """Empty `times`."""
@@ -91,8 +95,11 @@ class Listener:
                 came.append(data)
                 self.arrived.notify_all()
 
-        self.node.create_subscription(kind, topic, take, QUEUE_DEPTH, raw=True)
-        self.wait(lambda: came, timeout_sec)
+        subscription = self.node.create_subscription(kind, topic, take, QUEUE_DEPTH, raw=True)
+        try:
+            self.wait(lambda: came, timeout_sec)
+        finally:
+            self.node.destroy_subscription(subscription)
         return came[0] if came else None
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ The benchmark's side of DDS, for any node that answers images with images. Impor
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 import time
 from typing import Any
@@ -25,7 +25,10 @@ from roadseg_ros.tools.node_process import NodeError
 
 START_TIMEOUT_SEC, FRAME_TIMEOUT_SEC = 300.0, 30.0
 RESEND_SEC, PATIENCE_SEC = 0.1, 5.0
-WAITING = 2  # one the node works on, one that lies ready
+PROBES = 3  # frames that say how long one takes
+# a node may publish one frame, infer the next, and have one lying ready; the least is without
+# the first of these
+MOST_ON_THE_WAY, LEAST_ON_THE_WAY = 3, 2
 
 
 @dataclass(frozen=True)
@@ -67,18 +70,25 @@ class Client:
 
     :param feeds: the cameras; `latencies` and `saturate` use the first.
     :param check: raises when the node is not well.
+    :param name: of its own ROS node.
     """
 
-    def __init__(self, feeds: Sequence[Feed], check: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, feeds: Sequence[Feed], check: Callable[[], None] = lambda: None,
+                 name: str = 'roadseg_benchmark') -> None:
         self._feeds, self._check = feeds, check
-        self._listener = Listener('roadseg_benchmark', {
+        self._listener = Listener(name, {
             topic: Image for feed in feeds for topic in feed.answers})
 
     def __enter__(self) -> Client:
         """Join the domain of the environment."""
         self._listener.__enter__()
-        self._publishers = {feed.topic: self._listener.node.create_publisher(Image, feed.topic, 2)
-                            for feed in self._feeds}
+        try:
+            self._publishers = {
+                feed.topic: self._listener.node.create_publisher(Image, feed.topic, 2)
+                for feed in self._feeds}
+        except BaseException:
+            self._listener.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -128,19 +138,28 @@ class Client:
         """
         Keep a frame ready whenever the node is done with one.
 
+        Frames never go out close together: a node that keeps only the newest would lose one.
+
         :param count: how many frames.
         :return: milliseconds from one frame answered on every topic to the next.
         :raises NodeError: the node is not well, or answers nothing any more.
         """
         feed = self._feeds[0]
+        pause = min(max(answers) for answers in zip(*self.latencies(PROBES).values())) / 2e3
         waiting: deque[int] = deque()
         done: list[float] = []
+        places, sent = MOST_ON_THE_WAY, 0.0
         self._listener.forget()
-        for turn in range(count + WAITING):
-            if turn < count:
-                waiting.append(self._send(feed)[0])
-            while waiting and len(waiting) >= (WAITING if turn < count else 1):
-                done.extend(self._take_answered(feed, waiting))
+        for _ in range(count):
+            while len(waiting) >= places:
+                moments, lost = self._take_answered(feed, waiting)
+                done += moments
+                places = max(places - lost, LEAST_ON_THE_WAY)
+            time.sleep(max(sent + pause - time.perf_counter(), 0.0))
+            stamp_ns, sent = self._send(feed)
+            waiting.append(stamp_ns)
+        while waiting:
+            done += self._take_answered(feed, waiting)[0]
         return [(later - earlier) * 1e3 for earlier, later in zip(done, done[1:])]
 
     def play(self, rate_hz: float, seconds: float) -> dict[str, Played]:
@@ -202,14 +221,20 @@ class Client:
         """Wait for all answers to a frame."""
         self._wait(lambda: self._complete(feed, stamp_ns))
 
-    def _take_answered(self, feed: Feed, waiting: deque[int]) -> Iterator[float]:
-        """Wait for a frame, remove it and those passed over; yield when each was answered."""
+    def _take_answered(self, feed: Feed, waiting: deque[int]) -> tuple[list[float], int]:
+        """
+        Wait for a frame; remove it and what was sent before.
+
+        :return: when (perf_counter, s) each was answered, and how many never will be.
+        """
         self._wait(lambda: any(self._complete(feed, stamp) for stamp in waiting))
         newest = max(stamp for stamp in waiting if self._complete(feed, stamp))
+        gone = []
         while waiting and waiting[0] <= newest:
-            stamp = waiting.popleft()
-            if self._complete(feed, stamp):
-                yield max(self._listener.times[topic][stamp] for topic in feed.answers)
+            gone.append(waiting.popleft())
+        moments = [max(self._listener.times[topic][stamp] for topic in feed.answers)
+                   for stamp in gone if self._complete(feed, stamp)]
+        return moments, len(gone) - len(moments)
 
     def _wait(self, condition: Callable[[], bool]) -> None:
         """Wait for what a node that is well does in time."""

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 import itertools
 import json
 from pathlib import Path
+import re
 import shutil
 import sys
 from typing import Any
@@ -22,6 +23,7 @@ from roadseg_ros.tools.arguments import positive
 from roadseg_ros.tools.benchmark.machine import describe_machine
 from roadseg_ros.tools.benchmark.measure import Effort, measure_engine, Setup
 from roadseg_ros.tools.benchmark.plot import draw_plot
+from roadseg_ros.tools.benchmark.segmenter_process import EngineCrash
 from roadseg_ros.tools.benchmark.table import as_text, complaints
 from roadseg_ros.tools.node_process import check_ros, private_environment
 from roadseg_ros.tools.results import may_replace, write_marked
@@ -32,6 +34,9 @@ FULL, QUICK = Effort(rounds=8, frames=6, seconds=10.0), Effort(rounds=3, frames=
 SMALLEST_SIDE = 32
 # on two cores: to start the processes of a step; a frame, with all its turns
 STEP_SEC, FRAME_SEC = 5.0, 0.5
+
+
+Found = dict[str, dict[str, Any]]  # figures, or why there are none, by engine
 
 
 class BenchmarkError(ValueError):
@@ -48,7 +53,8 @@ def add_parser(subparsers: Any) -> None:
                     'measured, 2 nothing could, 130 interrupted, 143 ended by SIGTERM.')
     parser.add_argument('--out', type=Path, default=Path('benchmark_output'),
                         help='folder for benchmark.json and benchmark.png; those of an earlier '
-                             'benchmark are replaced (default: benchmark_output)')
+                             'benchmark are replaced once an engine is measured '
+                             '(default: benchmark_output)')
     parser.add_argument('--quick', action='store_true', help='a short one, less certain')
     parser.add_argument('--engines', nargs='+', choices=AVAILABLE, metavar='E',
                         help=f'of {", ".join(AVAILABLE)} (default: all that are here)')
@@ -85,45 +91,61 @@ def run(options: argparse.Namespace) -> int:
     load_checkpoint(checkpoint)
     shutil.rmtree(logs, ignore_errors=True)
     logs.mkdir(parents=True)
-    (out / 'benchmark.png').unlink(missing_ok=True)
-    write_marked(summary, MADE_BY, {'finished': False})
-    setup = Setup(checkpoint, options.device, options.sizes, options.cameras,
+    if not summary.exists():
+        write_marked(summary, MADE_BY, {'finished': False})
+    setup = Setup(checkpoint, options.device, _unique(options.sizes), _unique(options.cameras),
                   options.camera_rate, QUICK if options.quick else FULL, logs)
+    about = {'date': datetime.now().astimezone().isoformat(timespec='seconds'),
+             'checkpoint': str(checkpoint), 'quick': options.quick}
     with private_environment(logs):
-        engines, absent = _measure(setup, options.engines or AVAILABLE)
-    results = {
-        'finished': True, 'date': datetime.now().astimezone().isoformat(timespec='seconds'),
-        'checkpoint': str(checkpoint), 'quick': options.quick,
-        'machine': {**describe_machine(), 'gpu': next(
-            (engine['gpu'] for engine in engines.values() if engine['gpu']), None)},
-        'engines': engines, 'absent': absent}
-    results = write_marked(summary, MADE_BY, results)
+        for found in _measure(setup, _unique(options.engines or AVAILABLE)):
+            # the picture is of other figures from now on
+            (out / 'benchmark.png').unlink(missing_ok=True)
+            write_marked(summary, MADE_BY, _results(about, found, finished=False))
+    results = write_marked(summary, MADE_BY, _results(about, found, finished=True))
     draw_plot(results, out / 'benchmark.png')
     print(json.dumps(results, indent=2) if options.json else
           f'{as_text(results)}\n\n{summary}\n{out / "benchmark.png"}')
+    absent = results['absent']
     asked_in_vain = options.engines and absent
     return 1 if asked_in_vain or len(complaints(results)) > len(absent) else 0
 
 
-def _measure(setup: Setup, engines: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the figures by engine, and why an engine has none."""
+def _unique(values: Sequence[Any]) -> list[Any]:
+    """Return each value once."""
+    return list(dict.fromkeys(values))
+
+
+def _results(about: dict[str, Any], found: Found, finished: bool) -> dict[str, Any]:
+    """Return what is stored."""
+    gpus = (engine['gpu'] for engine in found['engines'].values() if engine['gpu'])
+    return {'finished': finished, **about,
+            'machine': {**describe_machine(), 'gpu': next(gpus, None)}, **found}
+
+
+def _measure(setup: Setup, engines: Sequence[str]) -> Iterator[Found]:
+    """Yield, after each engine that was measured and at the end, what was found until then."""
     steps = 1 + len(setup.cases) + len(setup.cameras)
     print(f'about {_minutes(setup, len(engines), steps)} if all of {", ".join(engines)} are here; '
           'leave the machine alone meanwhile', file=sys.stderr)
-    found: dict[str, Any] = {}
-    absent: dict[str, str] = {}
+    found: Found = {'engines': {}, 'absent': {}, 'failed': {}}
     with tqdm(total=len(engines) * steps, unit='step', disable=None) as progress:
         for number, engine in enumerate(engines):
             step = partial(_show, progress, itertools.count(number * steps))
             try:
-                found[engine] = measure_engine(setup, engine, step)
+                found['engines'][engine] = measure_engine(setup, engine, step)
+            except EngineCrash as error:
+                found['failed'][engine] = str(error)
             except EngineError as error:
-                absent[engine] = str(error)
+                found['absent'][engine] = str(error)
+            else:
+                yield found
         progress.update(progress.total - progress.n)
-    if not found:
+    if not found['engines']:
         raise BenchmarkError('no engine could be measured: ' + '; '.join(
-            f'{engine}: {reason}' for engine, reason in absent.items()))
-    return found, absent
+            f'{engine}: {reason}' for kind in ('absent', 'failed')
+            for engine, reason in found[kind].items()))
+    yield found
 
 
 def _show(progress: tqdm[Any], turns: Iterator[int], what: str) -> None:
@@ -143,8 +165,10 @@ def _minutes(setup: Setup, engines: int, steps: int) -> str:
 
 def _size(text: str) -> tuple[int, int]:
     """Read '1280x720' as (720, 1280), for argparse."""
-    width, _, height = text.partition('x')
-    size = int(height), int(width)
+    found = re.fullmatch(r'(\d+)x(\d+)', text, re.IGNORECASE)
+    if not found:
+        raise argparse.ArgumentTypeError(f'{text} must look like 1280x720')
+    size = int(found[2]), int(found[1])
     if min(size) < SMALLEST_SIDE or size[0] * size[1] > MAX_PIXELS:
         raise argparse.ArgumentTypeError(
             f'{text} must have sides of {SMALLEST_SIDE} or more and up to {MAX_PIXELS} pixels')

@@ -20,6 +20,7 @@ from roadseg_ros.tools.node_process import NodeError, NodeProcess
 
 WARM_UP_FRAMES = 3
 COLD = 1  # first frames of a turn, which find the processor's caches full of the other's data
+OUTPUTS = ('mask', 'overlay')  # that are listened to
 UNCACHED = 'off'
 CACHED = 'warp'  # which every network and engine can do; others: roadseg segment --compare-cache
 
@@ -116,8 +117,9 @@ def _measure_frames(setup: Setup, segmenter: SegmenterProcess, size: tuple[int, 
         client.latencies(WARM_UP_FRAMES)
         for _ in range(effort.rounds):
             alone = segmenter.time(size, cache, effort.frames + COLD)[COLD:]
-            mask, overlay = client.latencies(effort.frames + COLD).values()
-            single.append({'segmenter': alone, 'mask': mask[COLD:], 'overlay': overlay[COLD:]})
+            answered = client.latencies(effort.frames + COLD)
+            single.append({'segmenter': alone, **{
+                name: answered[topic][COLD:] for name, topic in zip(OUTPUTS, feed.answers)}})
         # before any frame has to wait its turn, which counts as time inside the node
         stages = _stages(client, feed.topic)
         for _ in range(effort.rounds):
@@ -142,9 +144,9 @@ def _figures(single: list[Round], saturated: list[Round], stages: dict[str, floa
     """
     inside = stages.pop('total')
     return {
-        'segmenter_ms': summary(_means(_all(single + saturated, 'segmenter'), cycle)),
-        'node_ms': summary(_means(_all(saturated, 'node'), cycle)),
-        'latency_ms': {name: summary(_all(single, name)) for name in ('mask', 'overlay')},
+        'segmenter_ms': summary(_means(saturated, 'segmenter', cycle)),
+        'node_ms': summary(_means(saturated, 'node', cycle)),
+        'latency_ms': {name: summary(_all(single, name)) for name in OUTPUTS},
         'inside_ms': inside, 'stages_ms': stages, 'overhead_ms': {
             'node': _overhead(saturated, 'node'),
             'inside': round(inside - float(np.median(_all(single, 'segmenter'))), 2),
@@ -156,10 +158,10 @@ def _all(rounds: Sequence[Round], name: str) -> list[float]:
     return [value for times in rounds for value in times[name]]
 
 
-def _means(values: Sequence[float], cycle: int) -> list[float]:
-    """Return the means of so many values each; what is left over at the end counts for nothing."""
-    whole = len(values) // cycle * cycle
-    return [float(mean) for mean in np.reshape(values[:whole], (-1, cycle)).mean(1)]
+def _means(rounds: Sequence[Round], name: str, cycle: int) -> list[float]:
+    """Return the means of so many values each; what a round has left over counts for nothing."""
+    return [float(np.mean(times[name][start:start + cycle])) for times in rounds
+            for start in range(0, len(times[name]) - cycle + 1, cycle)]
 
 
 def _overhead(rounds: Sequence[Round], name: str) -> float:
@@ -206,17 +208,25 @@ def _feed(topic: str, frames: Sequence[np.ndarray], rate_hz: float | None = None
 
     prefix = output_prefixes([topic])[topic]
     messages = ImageMessages(frames, *([rate_hz] if rate_hz else []))
-    return Feed(topic, (f'{prefix}/mask', f'{prefix}/overlay'), messages)
+    return Feed(topic, tuple(f'{prefix}/{name}' for name in OUTPUTS), messages)
 
 
 def _stages(client: Any, topic: str) -> dict[str, float]:
-    """Return the median milliseconds of each stage of the node, as its diagnostics say."""
+    """
+    Return the median milliseconds of each stage of the node, as its diagnostics say.
+
+    :raises NodeError: they do not say it.
+    """
     from diagnostic_msgs.msg import DiagnosticArray
 
-    (camera,) = (status for status in client.next_message('/diagnostics', DiagnosticArray).status
-                 if status.name.endswith(f': {topic}'))
-    found = ((re.fullmatch(r'latency_(\w+)_ms', item.key), item.value) for item in camera.values)
-    return {key[1]: float(value.split()[1]) for key, value in found if key}
+    diagnostics = client.next_message('/diagnostics', DiagnosticArray)
+    found = ((re.fullmatch(r'latency_(\w+)_ms', item.key), item.value)
+             for status in diagnostics.status if status.name.endswith(f': {topic}')
+             for item in status.values)
+    stages = {key[1]: float(value.split()[1]) for key, value in found if key}
+    if 'total' not in stages:
+        raise NodeError(f'the diagnostics have no latencies of {topic}')
+    return stages
 
 
 def summary(values: Sequence[float]) -> dict[str, float]:

@@ -3,7 +3,8 @@ The segmenter alone, timed in a process of its own.
 
 Started by `SegmenterProcess` with the segmenter's arguments as JSON. Says in a line of JSON
 what it runs on, then answers each line of JSON on standard input, `{"size": [height, width],
-"cache": policy, "count": frames}`, with `{"ms": [...]}`; where it cannot, `{"error": why}`.
+"cache": policy, "count": frames}`, with `{"ms": [...]}`; where it cannot, with
+`{"error": why, "foreseen": whether it is written for users}`.
 """
 
 from __future__ import annotations
@@ -40,9 +41,10 @@ class Contestant:
 
     def facts(self) -> dict[str, str | None]:
         """Return what it runs on."""
-        torch = sys.modules.get('torch')
-        gpu = torch.cuda.get_device_name() if torch and torch.cuda.is_available() else None
-        return {'engine': self._segmenter.engine, 'device': self._segmenter.device, 'gpu': gpu}
+        device = self._segmenter.device
+        gpu = (sys.modules['torch'].cuda.get_device_name(device) if device.startswith('cuda')
+               else None)
+        return {'engine': self._segmenter.engine, 'device': device, 'gpu': gpu}
 
     def time(self, size: list[int], cache: str, count: int) -> list[float]:
         """
@@ -100,7 +102,7 @@ def _attempt(replies: TextIO, work: Callable[[], Result]) -> Result | None:
     except Exception as error:  # whatever an engine raises
         text = ' '.join(str(error).split())
         written_for_users = isinstance(error, (EngineError, ValueError))
-        _reply(replies, {'error': text if written_for_users
+        _reply(replies, {'foreseen': written_for_users, 'error': text if written_for_users
                          else f'{type(error).__name__}: {text}'})
         return None
 

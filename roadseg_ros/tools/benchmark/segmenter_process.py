@@ -14,6 +14,10 @@ CHILD = (sys.executable, '-m', 'roadseg_ros.tools.benchmark.segmenter_child')
 END_TIMEOUT_SEC = 5.0
 
 
+class EngineCrash(EngineError):
+    """An engine that is there, and failed in a way that nobody foresaw."""
+
+
 class SegmenterProcess:
     """
     A segmenter that no other engine's libraries disturb; a context manager.
@@ -30,9 +34,9 @@ class SegmenterProcess:
 
     def __enter__(self) -> SegmenterProcess:
         """
-        Start it; `facts` has its engine, device and gpu (None without torch and CUDA).
+        Start it; `facts` has its engine, device and gpu (None unless on CUDA).
 
-        :raises EngineError: the engine is not there or does not start.
+        :raises EngineError: the engine is not there; EngineCrash where it broke.
         """
         with self._output.open('wb') as output:
             self._process = subprocess.Popen(
@@ -83,8 +87,8 @@ class SegmenterProcess:
         line = self._process.stdout.readline()
         if not line:
             status = self._process.wait()
-            raise EngineError(f'the segmenter ended with status {status} (see {self._output})')
+            raise EngineCrash(f'the segmenter ended with status {status} (see {self._output})')
         reply: dict[str, Any] = json.loads(line)
         if 'error' in reply:
-            raise EngineError(reply['error'])
+            raise (EngineError if reply['foreseen'] else EngineCrash)(reply['error'])
         return reply

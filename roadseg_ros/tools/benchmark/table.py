@@ -41,18 +41,17 @@ def as_text(results: dict[str, Any]) -> str:
 def complaints(results: dict[str, Any]) -> list[str]:
     """Return a line for each thing that could not be measured."""
     return [*(f'not here: {name}: {reason}' for name, reason in results['absent'].items()),
-            *(f'not measured: {name} {_case_name(case)}: {case["error"]}'
+            *(f'not measured: {name}: {reason}' for name, reason in results['failed'].items()),
+            *(f'not measured: {name} {case_name(case)}: {case["error"]}'
               for name, engine in results['engines'].items()
               for case in (*engine['frames'], *engine['cameras']) if 'error' in case)]
 
 
 def case_name(case: dict[str, Any]) -> str:
-    """Return what frames are called, such as '480x360' or '480x360, cache POLICY'."""
+    """Return what a case is called: '480x360', '480x360, cache POLICY' or '3 cameras'."""
+    if 'cameras' in case:
+        return f'{case["cameras"]} camera{"s" * (case["cameras"] > 1)}'
     return case['size'] + (f', cache {case["cache"]}' if case['cache'] != 'off' else '')
-
-
-def _case_name(case: dict[str, Any]) -> str:
-    return f'{case["cameras"]} cameras' if 'cameras' in case else case_name(case)
 
 
 def _frame_row(engine: str, case: dict[str, Any]) -> tuple[str, ...]:

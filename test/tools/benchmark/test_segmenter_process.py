@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from roadseg_ros.inference.engines import EngineError
-from roadseg_ros.tools.benchmark.segmenter_process import SegmenterProcess
+from roadseg_ros.tools.benchmark.segmenter_process import EngineCrash, SegmenterProcess
 
 
 @pytest.fixture
@@ -42,5 +42,5 @@ def test_process_that_dies(process, tmp_path):
     pytest.importorskip('openvino')
     with process('openvino') as segmenter:
         os.kill(segmenter.pid, signal.SIGKILL)
-        with pytest.raises(EngineError, match=f'ended with status -9 .see {tmp_path}'):
+        with pytest.raises(EngineCrash, match=f'ended with status -9 .see {tmp_path}'):
             segmenter.time((48, 64), 'off', 5)

@@ -22,6 +22,7 @@ def results():
     """Return what a benchmark with several misfortunes stores."""
     return {
         'date': '2030-01-02T03:04:05+00:00', 'absent': {'steam': 'it needs a boiler'},
+        'failed': {'diesel': 'it exploded'},
         'machine': {'processor': 'Abacus', 'cores': 2, 'memory_gb': 16.2, 'gpu': 'Toy'},
         'engines': {'torch': {
             'frames': [FRAMES, {'size': '480x360', 'cache': 'warp', 'error': 'no such policy'}],
@@ -40,8 +41,9 @@ def test_table_names_what_is_missing(results):
     (cameras,) = [line for line in lines if line.startswith('torch   2 ')]
     assert cameras.split() == [
         *'torch 2 10.0 0.0 to 10.0 100.0 to 0.0 30.0 33.0 300'.split()]
-    assert lines[-3:] == complaints(results) == [
+    assert lines[-4:] == complaints(results) == [
         'not here: steam: it needs a boiler',
+        'not measured: diesel: it exploded',
         'not measured: torch 480x360, cache warp: no such policy',
         'not measured: torch 6 cameras: the node ended']
 
