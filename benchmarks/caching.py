@@ -164,7 +164,7 @@ def _points(segmenter: Segmenter, masks: Sequence[Sequence[np.ndarray]],
 def bars(engine: str, rows: Sequence[dict[str, Any]]) -> list[str]:
     """Return what is best within each bar's loss, as lines."""
     lines = []
-    for most_lost, least_gained in BARS.get(engine, ()):
+    for most_lost, least_gained in BARS.get(engine, ()) if rows else ():
         within = [row for row in rows if row.get('loss', most_lost + 1) <= most_lost]
         best = max(within, key=lambda row: row['speed_up'])
         verdict = 'reached' if best['speed_up'] >= least_gained else 'not reached'
@@ -205,7 +205,7 @@ def main() -> None:
         if CAMVID.is_dir():
             results['splice, generated into CamVid'] = splice(segmenter, driving(), camvid())
             results['splice, CamVid into generated'] = splice(segmenter, camvid(), driving())
-    reached = bars(options.engine, results['camvid']) if 'camvid' in results else []
+    reached = bars(options.engine, results.get('camvid', ()))
     if options.json:
         print(json.dumps({'engine': options.engine, 'drives': results, 'bars': reached},
                          indent=2))
