@@ -45,7 +45,7 @@ lint: $(STAMP)  ## check style and types
 	$(PY) -m mypy
 
 clean:  ## remove .venv and what builds and demos wrote
-	rm -rf $(VENV) build install log demo_output benchmark_output *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build install log demo_output benchmark_output cache_comparison *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 # A .venv made for another ROS 2 (or for none) is cleared first.
 $(STAMP): setup.py | check-python
