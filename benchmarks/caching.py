@@ -18,6 +18,7 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 import json
+import os
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,7 @@ BARS = {'openvino': ((1.0, 2.5), (0.5, 2.0)), 'torch-float32': ((1.0, 3.5),)}
 def make_segmenter(engine: str) -> Segmenter:
     """Return a segmenter of the packaged weights."""
     if engine.startswith('torch-'):
+        os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')  # as make_engine does, before torch
         import torch
 
         from roadseg_ros.inference.engines import torch_engine

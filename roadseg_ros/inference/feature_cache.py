@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from roadseg_ros.inference.optical_flow import Path
+from roadseg_ros.inference.optical_flow import Motion, Path
 
-# Cameras remembered at once: each takes at most 23 bytes for a pixel the network works at (4 MB at
+# Cameras remembered at once: each takes at most 9 bytes for a pixel the network works at (1.5 MB at
 # 480x360), and while it waits for a key in the background, a copy of that frame
 MAX_STREAMS = 16
 IDLE_SEC = 60.0  # after which a camera that has gone is forgotten
-MAX_GAP_MS = 500.0  # between frames; what lies further apart is not one motion
 
 
 @dataclass
@@ -46,6 +45,7 @@ class StreamState:
     :param coming: the key the network works on in the background; `kept` is its future.
     :param since_key: frames since the newest key, be it done or coming.
     :param drift: by how much masks grow worse with each frame, 0 before it is known.
+    :param motion: the newest that was estimated, None before the first.
     """
 
     frame_size: tuple[int, int]
@@ -55,6 +55,7 @@ class StreamState:
     coming: Key | None = None
     since_key: int = 0
     drift: float = 0.0
+    motion: Motion | None = None
     seen: float = 0.0
 
     def drop(self) -> None:
@@ -82,19 +83,21 @@ class FeatureCache:
         """Return how many streams are remembered."""
         return len(self._states)
 
-    def get(self, stream: str, frame_size: tuple[int, int], stamp_ns: int) -> StreamState | None:
+    def get(self, stream: str, frame_size: tuple[int, int], stamp_ns: int, max_gap_ms: float
+            ) -> StreamState | None:
         """
         Return what is known of a stream, if the frame can follow from it.
 
         :param stream: the camera.
         :param frame_size: (height, width) of the new frame.
         :param stamp_ns: when it was taken.
+        :param max_gap_ms: between two frames of one motion.
         :return: None for a new stream, and after a reset.
         """
         state = self._states.get(stream)
         if state is None:
             return None
-        reason = _break(state, frame_size, stamp_ns)
+        reason = _break(state, frame_size, stamp_ns, max_gap_ms)
         if reason is not None:
             self.reset(stream, reason)
             return None
@@ -125,12 +128,13 @@ class FeatureCache:
                 self.resets[reason] += 1
 
 
-def _break(state: StreamState, frame_size: tuple[int, int], stamp_ns: int) -> str | None:
+def _break(state: StreamState, frame_size: tuple[int, int], stamp_ns: int, max_gap_ms: float
+           ) -> str | None:
     """Return why a frame does not follow from a state, None if it does."""
     if frame_size != state.frame_size:
         return 'size'
     if stamp_ns < state.stamp_ns:
         return 'time went back'
-    if stamp_ns - state.stamp_ns > MAX_GAP_MS * 1e6:
+    if stamp_ns - state.stamp_ns > max_gap_ms * 1e6:
         return 'gap'
     return None

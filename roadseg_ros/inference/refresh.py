@@ -11,8 +11,8 @@ from roadseg_ros.inference.feature_cache import StreamState
 from roadseg_ros.inference.optical_flow import Path
 
 POLICIES = ('off', 'warp', 'adaptive', 'clockwork', 'corrected')
-TARGET_DRIFT = 1.5  # of `drift`; benchmarks/LOG.md has what it trades
-SAMPLE = 4  # of the pixels in each direction
+TARGET_DRIFT = 0.75  # of `drift`; benchmarks/LOG.md has what it trades
+SAMPLE = 2  # of the pixels in each direction
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 import math
 import time
 
 import numpy as np
 
-from roadseg_ros.inference.background import Background
-from roadseg_ros.inference.feature_cache import FeatureCache, Key, StreamState
-from roadseg_ros.inference.optical_flow import flow_picture, FlowEstimator, Motion, Path
+from roadseg_ros.inference.cache_policy import CachePolicy
+from roadseg_ros.inference.feature_cache import Key, StreamState
+from roadseg_ros.inference.optical_flow import Motion, Path
 from roadseg_ros.inference.prediction import Prediction
 from roadseg_ros.inference.refresh import CacheSettings, drift, faded, key_is_due
 from roadseg_ros.labels import UNLABELLED
@@ -20,7 +19,7 @@ from roadseg_ros.labels import UNLABELLED
 Predict = Callable[[Sequence[np.ndarray]], list[Prediction]]
 
 
-class Reuse:
+class Reuse(CachePolicy):
     """
     Carry masks along the optical flow between the frames that the network sees.
 
@@ -32,15 +31,8 @@ class Reuse:
     def __init__(self, predict: Predict,
                  network_size: Callable[[tuple[int, int]], tuple[int, int]],
                  settings: CacheSettings) -> None:
-        self.settings = settings
-        self.cache = FeatureCache()
-        self._predict, self._network_size = predict, network_size
-        self._flow = FlowEstimator()
-        self._background = Background()
-
-    def close(self) -> None:
-        """Wait for the key frame that is being worked on."""
-        self._background.close()
+        super().__init__(network_size, settings)
+        self._predict = predict
 
     def predict(self, frames: Sequence[np.ndarray], streams: Sequence[str],
                 stamps: Sequence[int]) -> list[Prediction]:
@@ -68,17 +60,14 @@ class Reuse:
     def _without_network(self, frame: np.ndarray, stream: str, stamp_ns: int
                          ) -> Prediction | None:
         """Return a frame's prediction from what is kept, None if it has to be a key."""
-        state = self.cache.get(stream, frame.shape[:2], stamp_ns)
+        state = self._known(frame, stream, stamp_ns)
         if self.settings.background:
             return self._beside_network(state, frame, stream, stamp_ns)
         if state is None or key_is_due(state, stamp_ns, self.settings):
             return None
         started = time.perf_counter()
-        motion = self._follow(state, frame, stamp_ns)
-        if motion.is_cut:
-            self.cache.reset(stream, 'scene cut')
-            return None
-        return self._shown(state, frame, motion, started)
+        motion = self._follow(state, frame, stream, stamp_ns)
+        return None if motion is None else self._shown(state, frame, motion, started)
 
     def _beside_network(self, state: StreamState | None, frame: np.ndarray, stream: str,
                         stamp_ns: int) -> Prediction:
@@ -86,33 +75,26 @@ class Reuse:
         started = time.perf_counter()
         due, motion = True, None
         if state is not None:
-            _collect(state)
-            due = key_is_due(state, stamp_ns, self.settings)
-            motion = self._follow(state, frame, stamp_ns)
-            if motion.is_cut:
-                self.cache.reset(stream, 'scene cut')
-                due, motion, state = True, None, None
-        if state is None:
-            state = StreamState(frame.shape[:2], stamp_ns, self._picture(frame))
+            self._collect(state)
+            due = self._is_due(state, stamp_ns)
+            motion = self._follow(state, frame, stream, stamp_ns)
+        if state is None or motion is None:
+            due, state = True, StreamState(frame.shape[:2], stamp_ns, self._picture(frame))
         self.cache.update(stream, state)
-        if state.coming is not None:
-            due = state.coming.kept.cancel()  # it still waits for other cameras' keys
         if due:
-            # the frame may be a view of a message
-            work = partial(self._predict, [frame.copy()])
-            state.coming = Key(stamp_ns, Path(), self._background.offer(stream, work))
-            state.since_key = 0
+            own = frame.copy()  # it may be a view of a message
+            self._begin(state, stream, stamp_ns, lambda: _owned(self._predict([own])[0]))
         return self._shown(state, frame, motion, started)
 
-    def _follow(self, state: StreamState, frame: np.ndarray, stamp_ns: int) -> Motion:
-        """Go with the keys of a stream one frame further."""
-        picture = self._picture(frame)
-        motion = self._flow.estimate(state.picture, picture)
-        for key in (state.key, state.coming):
-            if key is not None:
-                key.path.extend(motion)
-        state.picture, state.stamp_ns = picture, stamp_ns
-        state.since_key += 1
+    def _follow(self, state: StreamState, frame: np.ndarray, stream: str, stamp_ns: int
+                ) -> Motion | None:
+        """Go with the keys of a stream one frame further; None if this is another scene."""
+        motion = self._motion(state, frame, stream, stamp_ns)
+        if motion is not None:
+            for key in (state.key, state.coming):
+                if key is not None:
+                    key.path.extend(motion)
+            state.since_key += 1
         return motion
 
     def _shown(self, state: StreamState, frame: np.ndarray, motion: Motion | None,
@@ -135,20 +117,10 @@ class Reuse:
 
     def _take_key(self, frame: np.ndarray, stream: str, stamp_ns: int, made: Prediction) -> None:
         """Keep what the network made of a frame."""
-        picture = self._picture(frame)
+        before = self._known(frame, stream, stamp_ns)
         self.cache.update(stream, StreamState(
-            frame.shape[:2], stamp_ns, picture, Key(stamp_ns, Path(), _owned(made))))
-
-    def _picture(self, frame: np.ndarray) -> np.ndarray:
-        """Return what the flow sees of a frame."""
-        return flow_picture(frame, self._network_size(frame.shape[:2]))
-
-
-def _collect(state: StreamState) -> None:
-    """Take the key that the network has done; raise what it failed with, this once."""
-    if state.coming is not None and state.coming.kept.done():
-        done, state.coming = state.coming, None
-        state.key = Key(done.stamp_ns, done.path, _owned(done.kept.result()[0]))
+            frame.shape[:2], stamp_ns, self._picture(frame), Key(stamp_ns, Path(), _owned(made)),
+            motion=None if before is None else before.motion))
 
 
 def _owned(prediction: Prediction) -> Prediction:

@@ -6,16 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 import time
-from typing import Protocol
 
 import numpy as np
 
 from roadseg_ros.checkpoint import Checkpoint, load_checkpoint
 from roadseg_ros.inference.background import spare_one_core
+from roadseg_ros.inference.cache_policy import CachePolicy
 from roadseg_ros.inference.clockwork import Clockwork
 from roadseg_ros.inference.correction import Corrected
 from roadseg_ros.inference.engines import make_engine, stages_of
-from roadseg_ros.inference.feature_cache import FeatureCache
 from roadseg_ros.inference.prediction import Prediction
 from roadseg_ros.inference.preprocessing import (
     check_frame,
@@ -50,20 +49,6 @@ class Segmentation:
     age_ms: float = 0.0
     change: float = 0.0
     timing_ms: Mapping[str, float] = field(default_factory=dict)
-
-
-class Policy(Protocol):
-    """A way of not running the whole network on every frame."""
-
-    settings: CacheSettings
-    cache: FeatureCache
-
-    def predict(self, frames: Sequence[np.ndarray], streams: Sequence[str],
-                stamps: Sequence[int]) -> list[Prediction]:
-        """Predict (H, W, 3) uint8 BGR frames of cameras, taken at stamps in nanoseconds."""
-
-    def close(self) -> None:
-        """Wait for what is being worked on; nothing can be predicted afterwards."""
 
 
 class Segmenter:
@@ -104,7 +89,7 @@ class Segmenter:
                                    threads=spare_one_core() if beside else None)
         self._height = (checkpoint.preprocessing.height
                         if inference_height == CHECKPOINT_HEIGHT else inference_height)
-        self._reuse: Policy | None = None
+        self._reuse: CachePolicy | None = None
         self.set_cache(settings)
 
     @property
@@ -218,7 +203,7 @@ class Segmenter:
                 [time.monotonic_ns()] * len(frames) if stamps is None else stamps)
         return [_restored(prediction) for prediction in predictions]
 
-    def _make_policy(self, settings: CacheSettings) -> Policy | None:
+    def _make_policy(self, settings: CacheSettings) -> CachePolicy | None:
         """Return what a policy needs to run, None for 'off'."""
         if settings.policy == 'off':
             return None

@@ -9,7 +9,6 @@ from roadseg_ros.inference.feature_cache import (
     FeatureCache,
     IDLE_SEC,
     Key,
-    MAX_GAP_MS,
     MAX_STREAMS,
     StreamState,
 )
@@ -18,6 +17,7 @@ from roadseg_ros.inference.optical_flow import Path
 SIZE = (48, 64)
 MS = 1_000_000
 START = 10 ** 15
+MAX_GAP_MS = 500.0
 
 
 class Clock:
@@ -51,8 +51,8 @@ def test_a_stream_is_kept_as_it_was_given(cache):
     """What is put in comes out, for its own stream alone."""
     kept = state()
     cache.update('front', kept)
-    assert cache.get('front', SIZE, START + 66 * MS) is kept
-    assert cache.get('rear', SIZE, START + 66 * MS) is None
+    assert cache.get('front', SIZE, START + 66 * MS, MAX_GAP_MS) is kept
+    assert cache.get('rear', SIZE, START + 66 * MS, MAX_GAP_MS) is None
     assert not cache.resets
 
 
@@ -64,7 +64,7 @@ def test_a_stream_is_kept_as_it_was_given(cache):
 def test_what_does_not_follow_begins_anew(cache, size, later_ms, reason):
     """Another size, a jump back and a gap forget the stream and are counted by name."""
     cache.update('front', state())
-    found = cache.get('front', size, START + round(later_ms * MS))
+    found = cache.get('front', size, START + round(later_ms * MS), MAX_GAP_MS)
     assert (found is None) == (reason is not None)
     assert dict(cache.resets) == ({reason: 1} if reason else {})
     assert len(cache) == (0 if reason else 1)
@@ -90,7 +90,7 @@ def test_a_thousand_streams_leave_none_behind(cache, clock):
     clock.now = IDLE_SEC + 1
     cache.update('front', state())
     assert len(cache) == 1
-    assert cache.get('front', SIZE, START) is not None
+    assert cache.get('front', SIZE, START, MAX_GAP_MS) is not None
 
 
 def test_the_quietest_goes_first(cache):
@@ -99,8 +99,8 @@ def test_the_quietest_goes_first(cache):
         cache.update(f'camera {number}', state())
     cache.update('camera 0', state())
     cache.update('new', state())
-    assert cache.get('camera 0', SIZE, START) is not None
-    assert cache.get('camera 1', SIZE, START) is None
+    assert cache.get('camera 0', SIZE, START, MAX_GAP_MS) is not None
+    assert cache.get('camera 1', SIZE, START, MAX_GAP_MS) is None
 
 
 def test_who_goes_calls_off_the_key_that_is_coming(cache, clock):

@@ -33,7 +33,7 @@ def window(world, x, y, size=SIZE):
 def constant(x, y, size=SIZE, unsure=0):
     """Return the motion of a picture whose pixels were all (x, y) away."""
     flow = np.full((*size, 2), (x, y), np.float32)
-    return Motion(flow, np.full((size[0] // 8, size[1] // 8), unsure, np.uint8), 0.0, 50.0)
+    return Motion(flow, np.full((size[0] // 4, size[1] // 4), unsure, np.uint8), 0.0, 50.0)
 
 
 @pytest.fixture
@@ -57,6 +57,17 @@ def test_a_shift_is_found(x, y):
     assert np.median(np.abs(inner - (x, y)), (0, 1)).max() < 0.1
     assert motion.unsure.mean() < 0.1
     assert not motion.is_cut
+
+
+def test_a_search_that_begins_at_the_last_motion_finds_more():
+    """A way too far for the search alone is found from nearby; the guess stays as it is."""
+    world, estimator, guess = texture(), FlowEstimator(), constant(36, 1)
+    before, now = window(world, 60, 60), window(world, 98, 60)
+    kept = guess.flow.copy()
+    alone, begun = (estimator.estimate(before, now, last).flow[:, :-40] for last in (None, guess))
+    assert (np.abs(alone - (38, 0)).max(2) < 1).mean() < 0.5
+    assert (np.abs(begun - (38, 0)).max(2) < 1).mean() > 0.9
+    np.testing.assert_array_equal(guess.flow, kept)
 
 
 def test_labels_follow_the_picture():
@@ -113,12 +124,12 @@ def test_doubt_travels_with_the_pixels(ids, sure):
     """Where a step was not to be trusted confidence is 0, also after further steps."""
     path = Path()
     unsure = constant(0, 0)
-    unsure.unsure[3, 4] = 1  # the cell of 8 x 8 pixels at row 24, column 32
+    unsure.unsure[6, 8] = 1  # the cell of 4 x 4 pixels at row 24, column 32
     path.extend(unsure)
     path.extend(constant(8, 0))
     carried, confidence = path.carry(ids, sure, OUTSIDE)
     expected = sure[:, 8:].copy()
-    expected[24:32, 24:32] = 0
+    expected[24:28, 24:28] = 0
     np.testing.assert_array_equal(confidence[:, :-8], expected)
     np.testing.assert_array_equal(carried[:, :-8], ids[:, 8:])
 
@@ -144,8 +155,8 @@ def test_a_disagreement_is_noticed():
     before[24:96, 20:60] = thing[:72, :40]
     now[24:96, 32:72] = thing[:72, :40]
     unsure = FlowEstimator().estimate(before, now).unsure
-    assert unsure[3:12, 2:10].any(1).mean() > 0.5
-    assert not unsure[:, 12:].any()
+    assert unsure[6:24, 4:20].any(1).mean() > 0.5
+    assert not unsure[:, 24:].any()
 
 
 @pytest.mark.parametrize('contrast', [1.0, 0.25], ids=['day', 'dusk'])
@@ -174,13 +185,13 @@ def test_a_picture_of_nothing_is_no_cut(level):
 
 
 @pytest.mark.parametrize('frame, network, wanted', [
-    ((48, 64), (48, 64), (MIN_SIDE, MIN_SIDE)), ((96, 128), (96, 128), (96, 128)),
-    ((720, 960), (360, 480), (360, 480)),
-    ((1080, 1920), (1080, 1920), (MAX_HEIGHT, 640)), ((1, 50), (7, 360), (MIN_SIDE, 360)),
-    ((1, 1), (1, 1), (MIN_SIDE, MIN_SIDE)), ((200, 3), (360, 5), (360, MIN_SIDE)),
+    ((48, 64), (48, 64), (MIN_SIDE, 32)), ((96, 128), (96, 128), (48, 64)),
+    ((720, 960), (360, 480), (180, 240)),
+    ((1080, 1920), (1080, 1920), (MAX_HEIGHT, 320)), ((1, 50), (7, 360), (MIN_SIDE, 180)),
+    ((1, 1), (1, 1), (MIN_SIDE, MIN_SIDE)), ((200, 3), (360, 5), (180, MIN_SIDE)),
 ])
 def test_pictures_have_room_for_patches_and_bounded_rows(frame, network, wanted):
-    """Flow works at the network's size, within bounds, whatever the frame."""
+    """Flow works at half the network's size, within bounds, whatever the frame."""
     world = np.random.default_rng(0).integers(0, 256, (*frame, 3), np.uint8)
     picture = flow_picture(world, network)
     assert (picture.shape, picture.dtype) == (wanted, np.uint8)

@@ -219,7 +219,9 @@ def test_a_key_that_comes_too_late_is_not_shown(make, network):
     """In the background a network slower than the age shows nothing rather than old masks."""
     reuse, frames = make('warp', 1, max_age_ms=100, background=True), drive(step=1)
     network.free.clear()
-    play(reuse, frames[:3])
+    play(reuse, frames[:1])
+    network.wait_until_busy()
+    play(reuse, frames[1:3], first=1)
     network.free.set()
     settle(reuse)
     result = play(reuse, frames[3:4], first=3)[0]
@@ -380,7 +382,7 @@ def test_the_callers_masks_are_its_own(make):
 
 @pytest.mark.parametrize('background', [False, True])
 def test_memory_of_a_stream_is_bounded(make, network, background):
-    """A thousand cameras take no more than a few, at 23 bytes a pixel and a waiting frame."""
+    """A thousand cameras take no more than a few, at 9 bytes a pixel and a waiting frame."""
     reuse, pixels = make('warp', 3, background=background), SIZE[0] * SIZE[1]
     frames = drive(count=4)
     play(reuse, frames, stream='before')  # what is made once for a size is made now
@@ -396,4 +398,4 @@ def test_memory_of_a_stream_is_bounded(make, network, background):
     used = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert len(reuse.cache) == MAX_STREAMS
-    assert used < MAX_STREAMS * (23 + 3 * background) * pixels * 1.1
+    assert used < MAX_STREAMS * (9 + 3 * background) * pixels * 1.1

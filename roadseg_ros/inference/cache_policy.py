@@ -1,0 +1,83 @@
+"""What all ways of reusing results share: following each camera, and key frames in its time."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from roadseg_ros.inference.background import Background, Work
+from roadseg_ros.inference.feature_cache import FeatureCache, Key, StreamState
+from roadseg_ros.inference.optical_flow import flow_picture, FlowEstimator, Motion, Path
+from roadseg_ros.inference.prediction import Prediction
+from roadseg_ros.inference.refresh import CacheSettings, key_is_due
+
+
+class CachePolicy(ABC):
+    """
+    A way of not running the whole network on every frame.
+
+    :param network_size: (height, width) of a frame's to the network's.
+    :param settings: the policy; its numbers may be replaced between frames.
+    """
+
+    def __init__(self, network_size: Callable[[tuple[int, int]], tuple[int, int]],
+                 settings: CacheSettings) -> None:
+        self.settings = settings
+        self.cache = FeatureCache()
+        self._network_size = network_size
+        self._flow = FlowEstimator()
+        self._background = Background()
+
+    @abstractmethod
+    def predict(self, frames: Sequence[np.ndarray], streams: Sequence[str],
+                stamps: Sequence[int]) -> list[Prediction]:
+        """
+        Predict frames.
+
+        :param frames: (H, W, 3) uint8 BGR each.
+        :param streams: which camera each is from; of one camera in order.
+        :param stamps: integer nanoseconds.
+        """
+
+    def close(self) -> None:
+        """Wait for the key frame that is being worked on; nothing can be predicted afterwards."""
+        self._background.close()
+
+    def _known(self, frame: np.ndarray, stream: str, stamp_ns: int) -> StreamState | None:
+        """Return what a frame can follow from."""
+        return self.cache.get(stream, frame.shape[:2], stamp_ns, self.settings.max_age_ms)
+
+    def _picture(self, frame: np.ndarray) -> np.ndarray:
+        """Return what the flow sees of a frame."""
+        return flow_picture(frame, self._network_size(frame.shape[:2]))
+
+    def _motion(self, state: StreamState, frame: np.ndarray, stream: str, stamp_ns: int
+                ) -> Motion | None:
+        """Go one frame further with a stream; None if this is another scene: it begins anew."""
+        picture = self._picture(frame)
+        motion = self._flow.estimate(state.picture, picture, state.motion)
+        if motion.is_cut:
+            self.cache.reset(stream, 'scene cut')
+            return None
+        state.picture, state.motion, state.stamp_ns = picture, motion, stamp_ns
+        return motion
+
+    def _collect(self, state: StreamState) -> None:
+        """Take the key that the network has done; raise what it failed with, this once."""
+        if state.coming is not None and state.coming.kept.done():
+            done, state.coming = state.coming, None
+            state.key = replace(done, kept=done.kept.result())
+
+    def _is_due(self, state: StreamState, stamp_ns: int) -> bool:
+        """Return whether the network is to look at a frame; calls off one that still waits."""
+        if state.coming is None:
+            return key_is_due(state, stamp_ns, self.settings)
+        return state.coming.kept.cancel()  # it waits for other cameras' keys
+
+    def _begin(self, state: StreamState, stream: str, stamp_ns: int, work: Work) -> None:
+        """Let the network look at the newest frame of a stream, beside the frames to come."""
+        state.coming = Key(stamp_ns, Path(), self._background.offer(stream, work))
+        state.since_key = 0
