@@ -15,6 +15,32 @@ import cv2
 Work = Callable[[], Any]
 
 
+class _OneOpenCvThread:
+    """OpenCV held to one thread while anyone wants it; the number is the process's own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wanted = self._before = 0
+
+    def enter(self) -> None:
+        """Hold OpenCV to one thread."""
+        with self._lock:
+            if not self._wanted:
+                self._before = cv2.getNumThreads()
+                cv2.setNumThreads(1)
+            self._wanted += 1
+
+    def leave(self) -> None:
+        """Give it back what it had, if nobody else wants it held."""
+        with self._lock:
+            self._wanted -= 1
+            if not self._wanted:
+                cv2.setNumThreads(self._before)
+
+
+_ONE_THREAD = _OneOpenCvThread()
+
+
 class Background:
     """
     One worker; cameras take turns, and each has at most one piece of work waiting.
@@ -28,7 +54,6 @@ class Background:
         self._changed = threading.Condition()
         self._closed = False
         self._thread: threading.Thread | None = None
-        self._opencv_threads = 0
 
     def offer(self, stream: str, work: Work) -> Future[Any]:
         """
@@ -60,13 +85,12 @@ class Background:
             self._changed.notify()
         if self._thread is not None:
             self._thread.join()
-            cv2.setNumThreads(self._opencv_threads)
+            _ONE_THREAD.leave()
             self._thread = None
 
     def _start(self) -> None:
         """Start the thread."""
-        self._opencv_threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)
+        _ONE_THREAD.enter()
         self._thread = threading.Thread(target=self._run, name='key frames', daemon=True)
         self._thread.start()
 

@@ -63,6 +63,7 @@ class CachePolicy(ABC):
             self.cache.reset(stream, 'scene cut')
             return None
         state.picture, state.motion, state.stamp_ns = picture, motion, stamp_ns
+        self.cache.update(stream, state)
         return motion
 
     def _collect(self, state: StreamState) -> None:
@@ -71,11 +72,14 @@ class CachePolicy(ABC):
             done, state.coming = state.coming, None
             state.key = replace(done, kept=done.kept.result())
 
-    def _is_due(self, state: StreamState, stamp_ns: int) -> bool:
+    def _make_way(self, state: StreamState, stamp_ns: int) -> bool:
         """Return whether the network is to look at a frame; calls off one that still waits."""
         if state.coming is None:
             return key_is_due(state, stamp_ns, self.settings)
-        return state.coming.kept.cancel()  # it waits for other cameras' keys
+        if not state.coming.kept.cancel():
+            return False
+        state.coming = None  # it waited for other cameras' keys
+        return True
 
     def _begin(self, state: StreamState, stream: str, stamp_ns: int, work: Work) -> None:
         """Let the network look at the newest frame of a stream, beside the frames to come."""

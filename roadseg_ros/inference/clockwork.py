@@ -80,13 +80,13 @@ class Clockwork(CachePolicy):
         motion = None if state is None else self._motion(state, frame, stream, stamp_ns)
         if state is None or motion is None:
             state = StreamState(frame.shape[:2], stamp_ns, self._picture(frame))
-        self.cache.update(stream, state)
+            self.cache.update(stream, state)
         return state, 0.0 if motion is None else motion.residual
 
     def _tick(self, state: StreamState, shallow: Features, stream: str, stamp_ns: int) -> None:
         """Compute late features, here or in the background, when their clock says so."""
         self._collect(state)
-        if not self._is_due(state, stamp_ns):
+        if not self._make_way(state, stamp_ns):
             state.since_key += 1
             return
         work = partial(self._stages.deep, shallow)

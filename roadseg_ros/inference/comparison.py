@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import time
 
 import numpy as np
@@ -153,20 +153,22 @@ def play(segmenter: Segmenter, clip: Sequence[Shot], phase: int = 0,
     :param clip: frames of one camera.
     :param phase: how many frames the clock runs before the clip; they are the clip's first,
         backwards, so that the motion goes on.
-    :param keys: whether to forget everything before each frame.
+    :param keys: whether each frame is to be one, in the place of the policy's clock.
     """
+    settings = segmenter.cache
     segmenter.reset_cache()
     for shot in clip[phase:0:-1]:
         segmenter.segment([shot.picture], [shot.stream], [2 * clip[0].stamp_ns - shot.stamp_ns])
     masks, made, seconds = [], [], 0.0
     for index, shot in enumerate(clip):
-        if keys is not None and keys[index]:
-            segmenter.reset_cache()
+        if keys is not None:
+            segmenter.set_cache(replace(settings, interval=1) if keys[index] else settings)
         began = time.perf_counter()
         result = segmenter.segment([shot.picture], [shot.stream], [shot.stamp_ns])[0]
         seconds += time.perf_counter() - began
         masks.append(result.class_ids)
         made.append(result.made)
+    segmenter.set_cache(settings)
     return Pass(masks, made, seconds)
 
 

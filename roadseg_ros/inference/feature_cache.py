@@ -14,7 +14,7 @@ from roadseg_ros.inference.optical_flow import Motion, Path
 
 # Cameras remembered at once: each takes at most 9 bytes for a pixel the network works at (1.5 MB
 # at 480x360), and while it waits for a key in the background, a copy of that frame
-MAX_STREAMS = 16
+MAX_STREAMS = 64
 IDLE_SEC = 60.0  # after which a camera that has gone is forgotten
 
 
@@ -69,7 +69,7 @@ class FeatureCache:
     The states of all streams, bounded in number.
 
     `resets` counts by reason how often a stream began anew: 'size', 'time went back', 'gap',
-    'scene cut', 'asked'.
+    'scene cut', 'too many cameras', 'asked'.
 
     :param clock: returns seconds, to notice cameras that have gone.
     """
@@ -108,8 +108,9 @@ class FeatureCache:
         state.seen = self._clock()
         self._states[stream] = state
         self._states.move_to_end(stream)
-        while len(self._states) > MAX_STREAMS or (
-                next(iter(self._states.values())).seen < state.seen - IDLE_SEC):
+        while len(self._states) > MAX_STREAMS:
+            self.reset(next(iter(self._states)), 'too many cameras')
+        while next(iter(self._states.values())).seen < state.seen - IDLE_SEC:
             _, gone = self._states.popitem(last=False)
             gone.drop()
 

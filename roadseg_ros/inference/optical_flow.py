@@ -42,8 +42,9 @@ class Motion:
     @property
     def is_cut(self) -> bool:
         """Return whether this is another scene."""
-        return (self.residual > CUT_RESIDUAL * max(self.contrast, NOISE)
-                and float(self.unsure.mean()) > CUT_UNSURE)
+        unexplained = self.residual / max(self.contrast, NOISE)
+        return unexplained > 1 or (
+            unexplained > CUT_RESIDUAL and float(self.unsure.mean()) > CUT_UNSURE)
 
 
 class FlowEstimator:
@@ -70,7 +71,7 @@ class FlowEstimator:
         """
         # OpenCV writes the flow over the guess
         back = self._flow.calc(now, before, _NO_FLOW if last is None else last.flow.copy())
-        forth = self._check.calc(before, now, _NO_FLOW)
+        forth = self._check.calc(before, now, _NO_FLOW if last is None else -last.flow)
         coarse = grid(*now.shape)[::CHECK_STEP, ::CHECK_STEP]
         back_there = cv2.resize(back, coarse.shape[1::-1], interpolation=cv2.INTER_AREA)
         origins = cv2.add(coarse, back_there)

@@ -77,5 +77,5 @@ def drift(path: Path, confidence: np.ndarray) -> float:
     :return: pixels of motion, weighted with the doubt in the label.
     """
     moved = path.moved(SAMPLE)
-    doubt = cv2.resize(confidence, moved.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-    return float(np.mean(moved * (1 - doubt / np.float32(255))))
+    sure = cv2.resize(confidence, moved.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    return float(np.mean(moved * (1 - sure / np.float32(255))))

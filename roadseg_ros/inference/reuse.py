@@ -52,7 +52,7 @@ class Reuse(CachePolicy):
                 if results[index] is None:
                     keys.append(index)
             made = self._predict([frames[index] for index in keys]) if keys else []
-            for index, key in zip(keys, made):
+            for index, key in zip(keys, made, strict=True):
                 self._take_key(frames[index], streams[index], stamps[index], key)
                 results[index] = key
         return [result for result in results if result is not None]
@@ -76,11 +76,11 @@ class Reuse(CachePolicy):
         due, motion = True, None
         if state is not None:
             self._collect(state)
-            due = self._is_due(state, stamp_ns)
+            due = self._make_way(state, stamp_ns)
             motion = self._follow(state, frame, stream, stamp_ns)
         if state is None or motion is None:
             due, state = True, StreamState(frame.shape[:2], stamp_ns, self._picture(frame))
-        self.cache.update(stream, state)
+            self.cache.update(stream, state)
         if due:
             own = frame.copy()  # it may be a view of a message
             self._begin(state, stream, stamp_ns, lambda: _owned(self._predict([own])[0]))

@@ -36,7 +36,8 @@ class Segmentation:
     :param class_ids: (H, W) uint8 of the frame's size, 255 = unlabelled.
     :param confidence: (H, W) uint8, round(255 * probability of the winner), or None.
     :param made: 'full' (the network saw this frame), 'warped' (carried along the flow from one
-        it saw), or 'none' (nothing to show yet: all unlabelled).
+        it saw), 'cached' (late features of one it saw), or 'none' (nothing to show yet: all
+        unlabelled).
     :param age_ms: of what it was made from.
     :param change: grey levels by which the frame differs from the one before after its motion;
         0 where nobody looked.
@@ -110,12 +111,14 @@ class Segmenter:
     @property
     def cache(self) -> CacheSettings:
         """Return the policy in use."""
-        return CacheSettings() if self._reuse is None else self._reuse.settings
+        reuse = self._reuse
+        return CacheSettings() if reuse is None else reuse.settings
 
     @property
     def cache_resets(self) -> Mapping[str, int]:
         """Return how often streams began anew, by reason."""
-        return {} if self._reuse is None else self._reuse.cache.resets
+        reuse = self._reuse  # asked from other threads
+        return {} if reuse is None else reuse.cache.resets
 
     def set_cache(self, settings: CacheSettings) -> None:
         """

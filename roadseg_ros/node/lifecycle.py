@@ -146,6 +146,9 @@ class SegmentationNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop the worker before the publishers it uses go."""
         self._stop_working()
+        if self._segmenter is not None:
+            self._segmenter.close()  # no network of its may run while libraries are unloaded
+            self._segmenter = None
         silence(self._log_handler)
         super().destroy_node()
 
@@ -246,13 +249,17 @@ class SegmentationNode(LifecycleNode):
         if settings is None:
             response.message = 'not configured: nothing to reload'
             return response
+        new = None
         try:
             new = await self._in_thread(lambda: self._load(settings))
             if self._segmenter is not old:
+                new.close()
                 response.message = 'dropped: the node was cleaned up while this was loading'
                 return response
             new.set_cache(self._settings.cache)  # may have changed while this was loading
         except Exception as error:  # the file may hold anything; the node goes on with the old
+            if new is not None:
+                new.close()
             response.message = f'kept the old checkpoint: {_reason(error)}'
             self.get_logger().error(response.message)
             return response

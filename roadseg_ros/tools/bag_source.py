@@ -84,10 +84,12 @@ class BagSource(Source):
             return Frame(f'{topic} recorded at {bag_time_ns}', f'{folder}/{bag_time_ns}',
                          bag_time_ns, lambda: _refuse(reason), topic, '', bag_time_ns)
         stamp_ns = stamp.sec * 10**9 + stamp.nanosec
-        convert = decode_compressed if type_name == COMPRESSED_TYPE else to_bgr
+        compressed = type_name == COMPRESSED_TYPE
+        convert = decode_compressed if compressed else to_bgr
         return Frame(f'{topic} at {stamp_ns}', f'{folder}/{stamp_ns}', stamp_ns,
                      lambda: convert(message), topic, message.header.frame_id, bag_time_ns,
-                     (stamp.sec, stamp.nanosec))
+                     (stamp.sec, stamp.nanosec),
+                     message.format if compressed else message.encoding)
 
     def _choose(self, wanted: Sequence[str]) -> tuple[str, ...]:
         """Return the topics to read."""

@@ -26,6 +26,7 @@ class Frame:
     :param frame_id: of the header.
     :param bag_time_ns: when it was recorded, where that is known apart from the stamp.
     :param stamp: (sec, nanosec) as the header has them, which may be no time at all.
+    :param encoding: of the message.
     """
 
     label: str
@@ -36,6 +37,12 @@ class Frame:
     frame_id: str = 'camera'
     bag_time_ns: int | None = None
     stamp: tuple[int, int] | None = None
+    encoding: str = ''
+
+    @property
+    def stream(self) -> str:
+        """Return a name that is another one wherever frames are not of one picture."""
+        return f'{self.topic} {self.frame_id} {self.encoding}'
 
 
 class Source:

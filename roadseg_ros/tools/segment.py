@@ -153,7 +153,7 @@ def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool)
         for frame in tqdm(source, total=source.count, unit='frame', disable=None):
             try:
                 picture = frame.decode()
-                result = segmenter.segment([picture], [frame.topic], [frame.stamp_ns])[0]
+                result = segmenter.segment([picture], [frame.stream], [frame.stamp_ns])[0]
                 mask = result.class_ids
                 sink.write(frame, mask,
                            blend(picture, mask, colors, OVERLAY_ALPHA) if overlay else None)

@@ -21,7 +21,7 @@ def drive(picture, step):
     """Return pictures that move, with truth that does not matter."""
     truth = np.zeros(picture.shape[:2], np.uint8)
     return [Shot(np.ascontiguousarray(np.roll(picture, step * index, 1)), index * 33_000_000,
-                 truth=truth) for index in range(8)]
+                 truth=truth) for index in range(12)]
 
 
 @pytest.mark.parametrize('share', [0.17, 0.5, 1.0])
@@ -63,15 +63,15 @@ def test_a_line_for_every_policy(segmenter, picture):
         assert 'loss' in row or f'{row["policy"]}: not possible here' in '\n'.join(lines)
 
 
-def test_a_cut_is_noticed_or_counted(segmenter, picture, monkeypatch):
+def test_a_cut_is_noticed(segmenter, picture, monkeypatch):
     """From the first frame after a cut into another scene on, masks are every-frame ones."""
     monkeypatch.setattr(caching, 'CUTS', (0,))
     noise = np.random.default_rng(1).integers(0, 256, picture.shape, np.uint8)
     rows = caching.splice(segmenter, drive(noise, 0), drive(picture, 1))
     for row in rows:
         if 'not_possible' not in row:
-            assert row['cuts'] == 3 and row['missed'] in range(4)
-            assert row['missed'] or row['first_frame'] == 0
+            assert row['cuts'] in (2, 5)  # of 3 and 6 phases, one meets a frame that is due
+            assert row['missed'] == row['first_frame'] == 0
 
 
 def test_bars_name_the_best_within_the_loss():

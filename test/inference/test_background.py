@@ -108,6 +108,22 @@ def test_opencv_has_one_thread_meanwhile():
         cv2.setNumThreads(before)
 
 
+def test_opencv_stays_held_until_the_last_has_closed():
+    """One that begins before another ends does not take what that one left for what was."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    try:
+        one, other = Background(), Background()
+        one.offer('a', bytes).result(LONG)
+        other.offer('a', bytes).result(LONG)
+        one.close()
+        assert cv2.getNumThreads() == 1
+        other.close()
+        assert cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
+
+
 @pytest.mark.parametrize('cores, wanted', [({0}, 1), ({0, 1}, 1), ({0, 1, 2, 5}, 3)])
 def test_a_core_is_left_over(monkeypatch, cores, wanted):
     """One core fewer than there are, at least one."""

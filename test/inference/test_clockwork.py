@@ -47,6 +47,27 @@ def deep_runs(monkeypatch):
     return runs
 
 
+def test_late_features_leave_a_core_to_the_frames(staged, monkeypatch):
+    """They are held to the engine's threads, in whose thread ever; nothing else is."""
+    monkeypatch.setattr('roadseg_ros.inference.segmenter.spare_one_core', lambda: 1)
+    seen = []
+    settings = CacheSettings('clockwork', 2, background=True)
+    segmenter = Segmenter(staged, device='cpu', engine='torch', cache=settings)
+    network = segmenter._engine.stages()._network
+    deep = network.deep
+    monkeypatch.setattr(type(network), 'deep', lambda self, shallow: (
+        seen.append(torch.get_num_threads()) or deep(shallow)))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        segmenter.segment([np.zeros((HEIGHT, WIDTH, 3), np.uint8)], ['a'], [0])
+        segmenter._reuse.cache._states['a'].coming.kept.result(20)
+        assert seen == [1] and torch.get_num_threads() == 2
+        segmenter.close()
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.fixture
 def held_deep(monkeypatch):
     """Let late features come when the test says so."""
@@ -237,7 +258,8 @@ def test_auto_takes_torch(staged):
 @pytest.mark.parametrize('engine, name, reason', [
     ('openvino', 'staged', 'clockwork runs on engine torch alone, not on openvino; start with '
                            'engine torch, or use policy warp'),
-    ('torch', 'checkpoint', r'clockwork needs a network in stages \(fcn8s\), which ULite is not'),
+    ('torch', 'checkpoint', r'clockwork needs a network in stages \(fcn8s, segnet, '
+                            r'segnet_basic\), which ULite is not'),
 ])
 def test_what_has_no_stages_says_so(request, engine, name, reason):
     """One line names what is wrong and what is supported; the old policy stays in use."""

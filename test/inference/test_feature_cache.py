@@ -94,13 +94,14 @@ def test_a_thousand_streams_leave_none_behind(cache, clock):
 
 
 def test_the_quietest_goes_first(cache):
-    """A camera that speaks is kept before those that do not."""
+    """A camera that speaks is kept before those that do not; the other's end is counted."""
     for number in range(MAX_STREAMS):
         cache.update(f'camera {number}', state())
     cache.update('camera 0', state())
     cache.update('new', state())
     assert cache.get('camera 0', SIZE, START, MAX_GAP_MS) is not None
     assert cache.get('camera 1', SIZE, START, MAX_GAP_MS) is None
+    assert dict(cache.resets) == {'too many cameras': 1}
 
 
 def test_who_goes_calls_off_the_key_that_is_coming(cache, clock):

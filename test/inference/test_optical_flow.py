@@ -64,9 +64,10 @@ def test_a_search_that_begins_at_the_last_motion_finds_more():
     world, estimator, guess = texture(), FlowEstimator(), constant(36, 1)
     before, now = window(world, 60, 60), window(world, 98, 60)
     kept = guess.flow.copy()
-    alone, begun = (estimator.estimate(before, now, last).flow[:, :-40] for last in (None, guess))
-    assert (np.abs(alone - (38, 0)).max(2) < 1).mean() < 0.5
-    assert (np.abs(begun - (38, 0)).max(2) < 1).mean() > 0.9
+    alone, begun = (estimator.estimate(before, now, last) for last in (None, guess))
+    assert (np.abs(alone.flow[:, :-40] - (38, 0)).max(2) < 1).mean() < 0.5
+    assert (np.abs(begun.flow[:, :-40] - (38, 0)).max(2) < 1).mean() > 0.9
+    assert begun.unsure[:, :-10].mean() < 0.1 and not begun.is_cut
     np.testing.assert_array_equal(guess.flow, kept)
 
 
@@ -165,6 +166,12 @@ def test_another_scene_is_a_cut(contrast):
     one, other = (cv2.convertScaleAbs(window(texture(seed), 60, 60), alpha=contrast)
                   for seed in (0, 1))
     assert FlowEstimator().estimate(one, other).is_cut
+
+
+def test_no_signal_is_a_cut():
+    """A picture that is all of one grey is followed without doubt, and is another scene."""
+    picture = window(texture(), 60, 60)
+    assert FlowEstimator().estimate(picture, np.full_like(picture, 128)).is_cut
 
 
 def test_a_change_of_exposure_is_no_cut():

@@ -215,6 +215,16 @@ def test_no_pixel_is_older_than_allowed(make, background):
     assert 100 < max(ages) <= 150
 
 
+def test_a_slow_camera_reuses_masks_as_old_as_it_allows(make):
+    """At one frame a second a gap is what is longer than the age, not half a second."""
+    reuse, frames = make('warp', 3, max_age_ms=1500), drive(step=1)
+    stamps = [START, START + 10 ** 9, START + 2 * 10 ** 9]
+    made = [reuse.predict([frame], ['front'], [stamp])[0].made
+            for frame, stamp in zip(frames, stamps)]
+    assert made == ['full', 'warped', 'full']
+    assert not reuse.cache.resets
+
+
 def test_a_key_that_comes_too_late_is_not_shown(make, network):
     """In the background a network slower than the age shows nothing rather than old masks."""
     reuse, frames = make('warp', 1, max_age_ms=100, background=True), drive(step=1)

@@ -97,7 +97,7 @@ def drive(connected, peer):
                         ('cache.max_age_ms', 60000), ('cache.background', False),
                         ('cache.policy', 'warp'), ('min_confidence', 0.0)):
         assert peer.set_parameter(name, value) == (True, '')
-    connected.stamp_ns += 10 ** 10
+    connected.stamp_ns += 10 ** 11  # a gap
     return connected
 
 

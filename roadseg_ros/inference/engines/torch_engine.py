@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
 import threading
 
 import numpy as np
@@ -12,7 +10,7 @@ import torch
 
 from roadseg_ros.checkpoint import Checkpoint
 from roadseg_ros.inference.engines import EngineError
-from roadseg_ros.inference.engines.torch_stages import TorchStages
+from roadseg_ros.inference.engines.torch_stages import at_most, TorchStages
 from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.registry import network_from_checkpoint
 
@@ -58,7 +56,7 @@ class TorchEngine:
                 # powers of two: cameras come together in every number, a capture takes long
                 count = 1 << (len(frames) - 1).bit_length()
                 return self._graph((count, *frames.shape[1:])).run(frames)
-            with _at_most(self._threads):
+            with at_most(self._threads):
                 ids, confidence = self._module(torch.from_numpy(frames))
             return ids.numpy(), confidence.numpy()
 
@@ -68,7 +66,7 @@ class TorchEngine:
 
         :raises EngineError: the network has none.
         """
-        return TorchStages(self._module, self._device)
+        return TorchStages(self._module, self._device, self._threads)
 
     def close(self) -> None:
         """Free the weights and graphs, and what torch holds back of the GPU's memory."""
@@ -122,20 +120,6 @@ class _CudaGraph:
         self.stream.synchronize()
         ids, confidence = (host.numpy()[:count].copy() for host in self.host_out)
         return ids, confidence
-
-
-@contextmanager
-def _at_most(threads: int | None) -> Iterator[None]:
-    """Hold torch to a number of threads in this one."""
-    before = torch.get_num_threads()
-    if threads is None or threads >= before:
-        yield
-        return
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _choose_device(name: str) -> tuple[torch.device, str | None]:

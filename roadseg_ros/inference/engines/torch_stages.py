@@ -16,6 +16,20 @@ from roadseg_ros.models.registry import NETWORKS
 Features = tuple[torch.Tensor, ...]
 
 
+@contextmanager
+def at_most(threads: int | None) -> Iterator[None]:
+    """Hold torch to a number of threads in this one."""
+    before = torch.get_num_threads()
+    if threads is None or threads >= before:
+        yield
+        return
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class TorchStages:
     """
     Run the parts of a whole frame one by one; without CUDA graphs.
@@ -24,10 +38,12 @@ class TorchStages:
 
     :param module: the whole frame, on its device.
     :param device: that device.
+    :param threads: at most so many for late features on the CPU; None = one for each core.
     :raises EngineError: the network has no stages; names those that have.
     """
 
-    def __init__(self, module: FrameModule, device: torch.device) -> None:
+    def __init__(self, module: FrameModule, device: torch.device, threads: int | None = None
+                 ) -> None:
         network = module.network
         if not isinstance(network, Staged):
             staged = [name for name, kind in NETWORKS.items() if issubclass(kind, Staged)]
@@ -35,6 +51,7 @@ class TorchStages:
                 f'cache policy clockwork needs a network in stages ({", ".join(staged)}), '
                 f'which {type(network).__name__} is not; use policy warp')
         self._module, self._network, self._device = module, network, device
+        self._threads = threads
         self._deep_stream = (torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
                              if device.type == 'cuda' else None)
 
@@ -50,7 +67,7 @@ class TorchStages:
 
     def deep(self, shallow: Features) -> Features:
         """Return late features, when they are done."""
-        with torch.inference_mode(), self._beside_the_others():
+        with torch.inference_mode(), at_most(self._threads), self._beside_the_others():
             return self._network.deep(shallow)
 
     def head(self, shallow: Features, deep: Features, size: tuple[int, int]
