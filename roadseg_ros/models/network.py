@@ -7,6 +7,9 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import nn, Tensor
 
+VGG16_CHANNELS = (64, 128, 256, 512, 512)  # width of each step, and how many convolutions it has
+VGG16_CONVOLUTIONS = (2, 2, 3, 3, 3)
+
 
 class Network(nn.Module):
     """
@@ -75,3 +78,12 @@ def upsample(features: Tensor, factor: int = 2) -> Tensor:
     """Return (N, C, H, W) features enlarged by bilinear interpolation."""
     return torch.nn.functional.interpolate(
         features, scale_factor=factor, mode='bilinear', align_corners=False)
+
+
+def he_normal(module: nn.Module) -> None:
+    """Draw convolutions as He et al. (2015) do; without batch norm others fade on the way."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity='relu')
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)

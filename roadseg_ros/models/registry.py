@@ -11,13 +11,18 @@ import torch
 from roadseg_ros.checkpoint import Checkpoint, CheckpointError
 from roadseg_ros.models.fcn8s import Fcn8s
 from roadseg_ros.models.network import Network
+from roadseg_ros.models.segnet import SegNet, SegNetBasic
 from roadseg_ros.models.u_lite import ULite
 from roadseg_ros.models.unet import UNet
+from roadseg_ros.models.unet_classic import ClassicUNet
 
 NETWORKS: dict[str, type[Network]] = {
     'fcn8s': Fcn8s,
+    'segnet': SegNet,
+    'segnet_basic': SegNetBasic,
     'u_lite': ULite,
     'unet': UNet,
+    'unet_classic': ClassicUNet,
 }
 
 

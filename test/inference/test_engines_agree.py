@@ -40,7 +40,13 @@ ENGINES = {
     'torch-cuda': lambda checkpoint: TorchEngine(checkpoint, 'cuda'),
 }
 IDS_EQUAL, IDS_EQUAL_NARROW = 0.9999, 0.995
-SMALL = {'fcn8s': {'head_channels': 8}}
+SMALL = {
+    'fcn8s': [{'head_channels': 8}, {'head_channels': 8, 'learned_upsampling': True}],
+    'segnet': [{'channels': (8, 16, 16, 32, 32)}],
+    'segnet_basic': [{'width': 16}],
+    'unet_classic': [{'channels': (8, 16, 32)}, {'channels': (8, 16, 32), 'padding': 'valid'}],
+}
+CASES = [(name, arguments) for name in NETWORKS for arguments in SMALL.get(name, [{}])]
 CLASSES = 6
 
 
@@ -92,20 +98,23 @@ def packaged(request):
     return checkpoint, frames, run_torch(checkpoint, frames)
 
 
-@pytest.fixture(scope='module', params=NETWORKS)
+@pytest.fixture(scope='module', params=CASES, ids=lambda case: case[0])
 def random_weights(request):
     """Return each network with random weights, frames, the reference and it in bfloat16."""
-    arguments = {'num_classes': CLASSES, **SMALL.get(request.param, {})}
+    name, arguments = request.param
+    arguments = {'num_classes': CLASSES, **arguments}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = build_network(request.param, arguments)
+        network = build_network(name, arguments)
         spread_classes(network)
     labels = LabelSpace(tuple('abcdef'), ((0, 0, 0),) * CLASSES)
     preprocessing = Preprocessing('rgb', 1 / 255, (0.5,) * 3, (0.5,) * 3, 96, 128)
-    checkpoint = Checkpoint(request.param, arguments, labels, preprocessing,
+    checkpoint = Checkpoint(name, arguments, labels, preprocessing,
                             state_arrays(network))
     coarse = np.random.default_rng(0).integers(0, 256, (4, 12, 16, 3), np.uint8)
     frames = coarse.repeat(8, 1).repeat(8, 2)
+    # poolings that hand on where the maximum was must not find two of them
+    frames ^= np.random.default_rng(1).integers(0, 16, frames.shape, np.uint8)
     return (checkpoint, frames, run_torch(checkpoint, frames),
             run_torch(checkpoint, frames, torch.bfloat16))
 

@@ -17,23 +17,34 @@ from roadseg_ros.models.registry import (
 )
 
 CLASSES = 5
-SMALL = {'fcn8s': {'head_channels': 8}, 'u_lite': {'channels': (4, 8, 8, 8)},
-         'unet': {'decoder_channels': (8, 8, 8, 8)}}
+VGG16 = {'channels': (4, 8, 8, 8, 8)}
+SMALL = {
+    'fcn8s': [{'head_channels': 8}, {**VGG16, 'head_channels': 8, 'learned_upsampling': True}],
+    'segnet': [VGG16],
+    'segnet_basic': [{'width': 8}],
+    'u_lite': [{'channels': (4, 8, 8, 8)}],
+    'unet': [{'decoder_channels': (8, 8, 8, 8)}],
+    'unet_classic': [{'channels': (4, 8, 8)},
+                     {'channels': (4, 8), 'padding': 'valid', 'batch_norm': True,
+                      'dropout': 0.25}],
+}
+CASES = [(name, arguments) for name in NETWORKS for arguments in SMALL.get(name, [{}])]
 LABELS = LabelSpace(tuple('abcde'), ((0, 0, 0),) * CLASSES)
 PREPROCESSING = Preprocessing('rgb', 1 / 255, (0.5,) * 3, (0.5,) * 3, 64, 64)
 
 
-@pytest.fixture(scope='module', params=NETWORKS)
+@pytest.fixture(scope='module', params=CASES, ids=lambda case: case[0])
 def network(request):
     """Return each network, small, in eval mode, its batch norms not at their start."""
     torch.manual_seed(0)
-    arguments = {'num_classes': CLASSES, **SMALL.get(request.param, {})}
-    network = build_network(request.param, arguments)
+    name, arguments = request.param
+    arguments = {'num_classes': CLASSES, **arguments}
+    network = build_network(name, arguments)
     stride = network.input_stride
     with torch.no_grad():
         for _ in range(5):
             network(torch.randn(2, 3, 2 * stride, 2 * stride))
-    network.architecture, network.arguments = request.param, arguments
+    network.architecture, network.arguments = name, arguments
     return network.eval()
 
 
@@ -171,6 +182,12 @@ def test_unknown_network_lists_the_known_ones(checkpoint):
     ('u_lite', {'num_classes': 2, 'depth': 3}, 'depth'),
     ('u_lite', {'num_classes': 2, 'channels': (4, 8)}, 'four widths, not 2'),
     ('u_lite', {'num_classes': 2, 'channels': (4, 8, 8, -8)}, 'u_lite'),
+    ('fcn8s', {'num_classes': 2, 'channels': (4, 8)}, 'VGG16 has five widths, not 2'),
+    ('fcn8s', {'num_classes': 2, 'head_channels': 8, 'dropout': 2}, 'fcn8s: dropout'),
+    ('segnet', {'num_classes': 2, 'channels': (4, 8)}, 'segnet has five widths, not 2'),
+    ('unet_classic', {'num_classes': 2, 'channels': (4,)}, 'two widths or more, not 1'),
+    ('unet_classic', {'num_classes': 2, 'padding': 'mirror'},
+     "unknown padding 'mirror'; known: same, valid"),
     ('unet', {'num_classes': 2, 'decoder_channels': (8, 8)}, r'needs 4 widths, not 2'),
     ('unet', {'num_classes': 2, 'encoder': 'no_such_net'}, "timm has no encoder 'no_such_net'"),
     ('unet', {'num_classes': 2, 'encoder': 'hf-hub:someone/net'}, 'timm has no encoder'),

