@@ -187,7 +187,9 @@ def test_data_sets_join_in_the_order_of_the_recipe(root):
     ({}, 'unknown dataset None; known: camvid, folders, synthetic'),
     ({'dataset': 'camvid', 'root': '.'}, 'dataset camvid: .*split'),
     ({'dataset': 'synthetic', 'samples': 1, 'rain': True}, 'dataset synthetic: .*rain'),
-    ({'dataset': 'synthetic', 'samples': 0}, 'samples must be a whole number from 1, not 0'),
+    ({'dataset': 'synthetic', 'samples': 0},
+     '^dataset synthetic: samples must be a whole number from 1, not 0'),
+    ({'dataset': 'cityscapes', 'root': '.', 'splits': ['test']}, '^dataset cityscapes: splits'),
     ({'dataset': 'synthetic', 'samples': 1, 'height': 'tall'}, "height .* not 'tall'"),
 ])
 def test_entries_that_do_not_fit_are_named(entry, reason):

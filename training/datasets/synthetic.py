@@ -25,8 +25,8 @@ class SyntheticScenes(LabelledFrames):
         lowest = {'samples': 1, 'seed': 0, 'height': 32, 'width': 32}
         for name, value in zip(lowest, (samples, seed, height, width)):
             if not isinstance(value, int) or value < lowest[name]:
-                raise DatasetError(f'dataset synthetic: {name} must be a whole number from '
-                                   f'{lowest[name]}, not {value!r}')
+                raise DatasetError(f'{name} must be a whole number from {lowest[name]}, '
+                                   f'not {value!r}')
         self.labels = load_label_space('camvid')
         self.samples, self.seed = samples, seed
         self.height, self.width = height, width
