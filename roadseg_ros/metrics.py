@@ -49,21 +49,42 @@ class ConfusionMatrix:
 
     def iou(self) -> np.ndarray:
         """Return intersection over union per class, (C,) float64; nan for absent classes."""
-        intersection = np.diag(self.matrix[:, :-1]).astype(np.float64)
-        union = self.matrix.sum(1) + self.matrix[:, :-1].sum(0) - intersection
-        iou = np.full(len(union), np.nan)
-        np.divide(intersection, union, out=iou, where=union > 0)
-        return iou
+        return _share(self._right(), self._true() + self._predicted() - self._right())
+
+    def precision(self) -> np.ndarray:
+        """Return the share of what is said to be a class that is, (C,); nan where never said."""
+        return _share(self._right(), self._predicted())
+
+    def recall(self) -> np.ndarray:
+        """Return the share of a class that is said to be it, (C,); nan for absent classes."""
+        return _share(self._right(), self._true())
+
+    def f1(self) -> np.ndarray:
+        """Return the harmonic mean of precision and recall, (C,); nan for absent classes."""
+        return _share(2 * self._right(), self._true() + self._predicted())
+
+    def share(self) -> np.ndarray:
+        """
+        Return the share of the labelled pixels that are of each class, (C,) float64.
+
+        It is the IoU that saying that class everywhere would reach.
+        """
+        return _share(self._true(), np.full(len(self.matrix), self.matrix.sum()))
 
     def mean_iou(self) -> float:
         """Return the mean IoU over the classes that occur; nan when none does."""
         iou = self.iou()
         return float(np.nanmean(iou)) if np.isfinite(iou).any() else float('nan')
 
+    def frequency_weighted_iou(self) -> float:
+        """Return the mean IoU with classes weighing what they cover; nan when none occurs."""
+        iou, share = self.iou(), self.share()
+        return float(np.nansum(iou * share)) if self.matrix.any() else float('nan')
+
     def pixel_accuracy(self) -> float:
         """Return the share of labelled pixels that are right; nan when there are none."""
         total = self.matrix.sum()
-        return float(np.diag(self.matrix[:, :-1]).sum() / total) if total else float('nan')
+        return float(self._right().sum() / total) if total else float('nan')
 
     def summary(self, names: Sequence[str]) -> dict[str, Any]:
         """
@@ -73,9 +94,21 @@ class ConfusionMatrix:
         :return: `mean_iou`, `pixel_accuracy` and `iou` by class name, rounded to four decimals;
             None where nothing occurred.
         """
-        return {'mean_iou': _rounded(self.mean_iou()),
-                'pixel_accuracy': _rounded(self.pixel_accuracy()),
-                'iou': dict(zip(names, map(_rounded, self.iou())))}
+        return {'mean_iou': rounded(self.mean_iou()),
+                'pixel_accuracy': rounded(self.pixel_accuracy()),
+                'iou': dict(zip(names, map(rounded, self.iou())))}
+
+    def _right(self) -> np.ndarray:
+        """Return the pixels of each class that are said to be it, (C,) int64."""
+        return np.diag(self.matrix[:, :-1])
+
+    def _true(self) -> np.ndarray:
+        """Return the pixels of each class, (C,) int64."""
+        return self.matrix.sum(1)
+
+    def _predicted(self) -> np.ndarray:
+        """Return the labelled pixels said to be of each class, (C,) int64."""
+        return self.matrix[:, :-1].sum(0)
 
 
 def origins_between(before: np.ndarray, now: np.ndarray) -> np.ndarray:
@@ -113,6 +146,13 @@ def add_consistency(confusion: ConfusionMatrix, masks: Sequence[np.ndarray],
         confusion.update(carried, now)
 
 
-def _rounded(value: float) -> float | None:
-    """Return a number JSON can hold."""
+def rounded(value: float) -> float | None:
+    """Return a number JSON can hold: four decimals, None for nan."""
     return None if math.isnan(value) else round(float(value), 4)
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return part / whole, (C,) float64; nan where the whole is nothing."""
+    result = np.full(len(whole), np.nan)
+    np.divide(part, whole, out=result, where=whole > 0)
+    return result

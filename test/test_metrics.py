@@ -22,6 +22,30 @@ def test_counts_by_hand():
     assert confusion.pixel_accuracy() == pytest.approx(4 / 6)
 
 
+def test_shares_by_hand():
+    """Precision is of what was said, recall of what is there, F1 their harmonic mean."""
+    confusion = ConfusionMatrix(4)
+    confusion.update(TRUTH, PREDICTION)
+    confusion.matrix[2, 0] = 2
+    assert confusion.matrix[:3, :3].tolist() == [[2, 1, 0], [0, 2, 0], [2, 0, 0]]
+    np.testing.assert_allclose(confusion.precision(), [2 / 4, 2 / 3, np.nan, np.nan])
+    # the unlabelled prediction is missing in the recall of class 1
+    np.testing.assert_allclose(confusion.recall(), [2 / 3, 2 / 3, 0, np.nan])
+    np.testing.assert_allclose(confusion.f1(), [4 / 7, 4 / 6, 0, np.nan])
+    np.testing.assert_allclose(confusion.share(), [3 / 8, 3 / 8, 2 / 8, 0])
+    wanted = 3 / 8 * 2 / 5 + 3 / 8 * 2 / 4 + 2 / 8 * 0
+    assert confusion.frequency_weighted_iou() == pytest.approx(wanted)
+
+
+def test_share_is_the_iou_of_saying_so_everywhere():
+    """The baseline that a score stands beside."""
+    truth = np.array([[0, 1, 1, 1, 255]], np.uint8)
+    told, everywhere = ConfusionMatrix(2), ConfusionMatrix(2)
+    told.update(truth, truth)
+    everywhere.update(truth, np.ones_like(truth))
+    assert told.share()[1] == everywhere.iou()[1] == 0.75
+
+
 def test_updates_add_up():
     """Two updates with halves equal one with the whole."""
     whole, halves = ConfusionMatrix(3), ConfusionMatrix(3)
@@ -45,6 +69,9 @@ def test_nothing_counted_is_nan(truth):
     confusion.update(truth, np.zeros_like(truth))
     assert math.isnan(confusion.mean_iou())
     assert math.isnan(confusion.pixel_accuracy())
+    assert math.isnan(confusion.frequency_weighted_iou())
+    for values in (confusion.precision(), confusion.recall(), confusion.f1(), confusion.share()):
+        assert np.isnan(values).all()
 
 
 def test_summary_is_rounded_and_fit_for_json():

@@ -1,15 +1,22 @@
-"""What runs beside the training loop: exports, the data's epoch, the last validation."""
+"""What runs beside the training loop: exports, the data's epoch, validation and its report."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
 
+from roadseg_ros.inference.preprocessing import network_size
+from roadseg_ros.metrics import ConfusionMatrix
+from training.report import BestAndWorst, Sample, write_curves, write_report
 from training.task import SegmentationTask
 from training.transforms import Augmented
+
+PICTURES = 4  # best and as many worst frames of a report
 
 
 class ExportCheckpoint(Callback):
@@ -73,3 +80,43 @@ class ValidateLastEpoch(Callback):
         """Make every epoch count once the last one starts."""
         if trainer.current_epoch + 1 == trainer.max_epochs:
             trainer.check_val_every_n_epoch = 1
+
+
+class Report(Callback):
+    """
+    Write what the last validation found, as `training.report` does, and the curves.
+
+    Of several processes the first one's pictures are shown; the counts are of all.
+
+    :param folder: gets the files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.pictures = BestAndWorst(PICTURES)
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Start afresh."""
+        self.pictures = BestAndWorst(PICTURES)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, task: pl.LightningModule,
+                                outputs: Any, batch: Any, batch_idx: int,
+                                dataloader_idx: int = 0) -> None:
+        """Remember the frame if it is among the best or the worst."""
+        assert isinstance(task, SegmentationTask)
+        for number, (frame, truth, found) in enumerate(zip(*batch, outputs['found'])):
+            confusion = ConfusionMatrix(len(task.labels))
+            confusion.update(truth.cpu().numpy(), found)
+            score = confusion.mean_iou()
+            if not math.isnan(score):
+                height, width = network_size(found.shape, task.preprocessing.height)
+                image = cv2.resize(frame.cpu().numpy()[:height, :width], found.shape[::-1])
+                self.pictures.add(Sample(f'{batch_idx + number}', image, truth.cpu().numpy(),
+                                         found, score))
+
+    def on_train_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Write the files."""
+        assert isinstance(task, SegmentationTask)
+        if trainer.is_global_zero:
+            write_report(self.folder, task.labels, task.confusion, self.pictures.samples())
+            write_curves(self.folder)

@@ -51,12 +51,18 @@ def one_of(*names: str) -> Check:
     return Check(f'one of {", ".join(names)}', lambda value: value in names)
 
 
+def named_list(what: str, key: str) -> Check:
+    """Return the check for lists of mappings that each name one thing."""
+    return Check(f'a list of {what}, each {{{key}: name, ...}}', lambda value: (
+        isinstance(value, (list, tuple)) and len(value) > 0
+        and all(isinstance(entry, Mapping) and isinstance(entry.get(key), str)
+                for entry in value)))
+
+
 TEXT = Check('text', lambda value: isinstance(value, str))
 MAPPING = Check('a mapping', lambda value: isinstance(value, Mapping))
-DATASETS = Check('a list of data sets, each {dataset: name, ...}', lambda value: (
-    isinstance(value, (list, tuple)) and len(value) > 0
-    and all(isinstance(entry, Mapping) and isinstance(entry.get('dataset'), str)
-            for entry in value)))
+DATASETS = named_list('data sets', 'dataset')
+LOSSES = named_list('losses', 'loss')
 
 
 def check_fields(fields: object, checks: Mapping[str, Check], prefix: str = '') -> None:

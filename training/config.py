@@ -13,6 +13,7 @@ from training.checks import (
     ascending_pair,
     check_fields,
     DATASETS,
+    LOSSES,
     MAPPING,
     number,
     one_of,
@@ -22,17 +23,26 @@ from training.checks import (
     whole,
 )
 
+# mean and standard deviation of each channel of RGB in [0, 1]
+NORMALIZATIONS = {
+    'symmetric': ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),  # to [-1, 1]
+    'imagenet': ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # as torchvision's weights want
+}
 AUGMENTATION_CHECKS = {
     'crop': pair(whole(1)), 'scale': ascending_pair(number(0.01)), 'flip': number(0, 1),
+    'shift': whole(0), 'rotation': number(0, 180), 'elastic': number(0),
     'brightness': number(0), 'contrast': number(0), 'saturation': number(0),
-    'hue': number(0, 0.5),
+    'hue': number(0, 0.5), 'linear_contrast': ascending_pair(number(0)),
+    'offset': ascending_pair(number(-255, 255)), 'noise': number(0),
 }
 RECIPE_CHECKS = {
     'architecture': TEXT, 'arguments': MAPPING, 'labels': TEXT, 'train': DATASETS,
-    'val': DATASETS, 'frame_size': pair(whole(1)), 'pretrained': optional(TEXT),
-    'class_weights': optional(TEXT), 'epochs': whole(1), 'batch_size': whole(1),
-    'learning_rate': number(0), 'encoder_learning_rate': number(0), 'weight_decay': number(0),
-    'warmup_epochs': number(0), 'ema_decay': number(0, 1),
+    'val': DATASETS, 'frame_size': pair(whole(1)), 'normalization': one_of(*NORMALIZATIONS),
+    'pretrained': optional(TEXT), 'initial_std': optional(number(0)), 'loss': LOSSES,
+    'l1': number(0), 'optimizer': one_of('adamw', 'adam', 'rmsprop'),
+    'schedule': one_of('cosine', 'constant'), 'epochs': whole(1), 'batch_size': whole(1),
+    'learning_rate': number(0), 'encoder_learning_rate': number(0),
+    'weight_decay': number(0), 'warmup_epochs': number(0), 'ema_decay': number(0, 1),
     'early_stopping_patience': optional(whole(1)), 'validate_every': whole(1),
     'precision': one_of('32-true', '16-mixed', 'bf16-mixed'), 'workers': whole(0),
     'seed': whole(0),
@@ -45,15 +55,34 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What happens to each training picture and its mask, together."""
+    """
+    What happens to each training picture and its mask, together.
 
-    crop: tuple[int, int] = (352, 480)  # height, width, pixels; multiples of the input stride
+    :param crop: (height, width) in pixels, multiples of the network's input stride.
+    :param scale: the picture is scaled to fit `frame_size` times a factor from this range.
+    :param flip: probability of left for right.
+    :param shift: pixels, at most, in each direction.
+    :param rotation: degrees, at most, to either side.
+    :param elastic: strength of an elastic deformation (Simard et al., 2003), pixels.
+    :param brightness: of `torchvision.transforms.v2.ColorJitter`, as are the next three.
+    :param linear_contrast: factor of the distance from the middle grey.
+    :param offset: grey levels added to all channels.
+    :param noise: standard deviation of Gaussian noise, grey levels.
+    """
+
+    crop: tuple[int, int] = (352, 480)
     scale: tuple[float, float] = (0.6, 2.0)
     flip: float = 0.5
+    shift: int = 0
+    rotation: float = 0.0
+    elastic: float = 0.0
     brightness: float = 0.4
     contrast: float = 0.4
     saturation: float = 0.4
     hue: float = 0.02
+    linear_contrast: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
+    noise: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what is no number or lies out of range."""
@@ -66,8 +95,19 @@ class Recipe:
     One training run, everything that decides its result.
 
     `train` and `val` list data sets, each a mapping with `dataset` (a name in
-    `training.datasets.DATASETS`) and that data set's arguments.
+    `training.datasets.DATASETS`) and that data set's arguments; `loss` lists losses likewise,
+    each with `loss` (a name in `training.losses.LOSSES`), its `weight` in the sum and arguments.
 
+    :param frame_size: (height, width) the node works at, pixels.
+    :param normalization: what the network is given, a name in `NORMALIZATIONS`.
+    :param pretrained: 'imagenet' or a file; what it does not fill starts at random.
+    :param initial_std: convolutions start from a normal distribution of this width.
+    :param l1: times the sum of the absolute weights of all convolutions, added to the loss.
+    :param encoder_learning_rate: of a pretrained network's `encoder`, where it has one.
+    :param weight_decay: decoupled with 'adamw', else the L2 penalty's factor.
+    :param ema_decay: of the average of the weights that is validated and exported; 0 = none.
+    :param early_stopping_patience: validations without a better mean IoU.
+    :param validate_every: epochs.
     :raises ValueError: a field is of another type or out of range; the message names it.
     """
 
@@ -76,10 +116,15 @@ class Recipe:
     labels: str
     train: tuple[Mapping[str, Any], ...]
     val: tuple[Mapping[str, Any], ...]
-    frame_size: tuple[int, int] = (360, 480)  # height, width the node works at
+    frame_size: tuple[int, int] = (360, 480)
+    normalization: str = 'symmetric'
     pretrained: str | None = None
-    class_weights: str | None = None
+    initial_std: float | None = None
+    loss: tuple[Mapping[str, Any], ...] = ({'loss': 'cross_entropy'},)
+    l1: float = 0.0
     augmentation: Augmentation = field(default_factory=Augmentation)
+    optimizer: str = 'adamw'
+    schedule: str = 'cosine'
     epochs: int = 60
     batch_size: int = 8
     learning_rate: float = 2e-3
@@ -87,8 +132,8 @@ class Recipe:
     weight_decay: float = 1e-2
     warmup_epochs: float = 1.0
     ema_decay: float = 0.998
-    early_stopping_patience: int | None = None  # validations without a better mean IoU
-    validate_every: int = 1  # epochs
+    early_stopping_patience: int | None = None
+    validate_every: int = 1
     precision: str = 'bf16-mixed'
     workers: int = 1
     seed: int = 0

@@ -6,10 +6,11 @@ import copy
 import math
 from typing import Any, cast
 
+import numpy as np
 import pytorch_lightning as pl
 from pytorch_lightning.utilities.types import OptimizerLRSchedulerConfig
 import torch
-from torch import Tensor
+from torch import nn, Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from roadseg_ros.checkpoint import Checkpoint, Preprocessing
@@ -20,7 +21,9 @@ from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.network import Network
 from roadseg_ros.models.registry import state_arrays
 from training.config import Recipe
-from training.losses import segmentation_cross_entropy
+
+OPTIMIZERS: dict[str, Any] = {
+    'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam, 'rmsprop': torch.optim.RMSprop}
 
 
 class SegmentationTask(pl.LightningModule):
@@ -31,15 +34,14 @@ class SegmentationTask(pl.LightningModule):
     :param recipe: the numbers.
     :param labels: the label space.
     :param preprocessing: how uint8 frames become input; written into the checkpoint.
-    :param class_weights: (C,) float32 or None.
+    :param loss: of scores (N, C, h, w) and masks (N, H, W) int64, 255 = unlabelled.
     """
 
-    class_weights: Tensor | None
     mean: Tensor
     std: Tensor
 
     def __init__(self, network: Network, recipe: Recipe, labels: LabelSpace,
-                 preprocessing: Preprocessing, class_weights: Tensor | None) -> None:
+                 preprocessing: Preprocessing, loss: nn.Module) -> None:
         super().__init__()
         # torch's stubs do not know memory_format
         self.network: Network = network.to(  # type: ignore[call-overload]
@@ -48,7 +50,7 @@ class SegmentationTask(pl.LightningModule):
         # DistributedDataParallel waits for the gradient of whatever asks for one
         self.average.requires_grad_(False)
         self.recipe, self.labels, self.preprocessing = recipe, labels, preprocessing
-        self.register_buffer('class_weights', class_weights, persistent=False)
+        self.loss = loss
         for name in ('mean', 'std'):
             values = torch.tensor(getattr(preprocessing, name)).view(3, 1, 1)
             self.register_buffer(name, values, persistent=False)
@@ -68,8 +70,9 @@ class SegmentationTask(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """Return the loss of a batch."""
         image, mask = batch
-        loss = segmentation_cross_entropy(
-            self.network(self.prepare(image)), mask, self.class_weights)
+        loss: Tensor = self.loss(self.network(self.prepare(image)), mask)
+        if self.recipe.l1:
+            loss = loss + self.recipe.l1 * _sum_of_convolutions(self.network)
         self.log('train/loss', loss, prog_bar=True)
         return loss
 
@@ -84,19 +87,25 @@ class SegmentationTask(pl.LightningModule):
         """Start a fresh count."""
         self.confusion = ConfusionMatrix(len(self.labels))
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int
+                        ) -> dict[str, list[np.ndarray]]:
         """
         Count the averaged network's masks as `training.evaluate` does.
 
         Frames go the segmenter's way, through its own functions. What can still differ is
         precision: the node's weights are rounded to half, and its engine picks its own.
+
+        :return: 'found': the ids, (H, W) uint8 each, of the mask's size.
         """
         frames, masks = batch
         module = FrameModule(self.averaged, self.preprocessing).to(self.device)
         ids, _ = module(frames)
+        results = []
         for truth, found in zip(masks.cpu().numpy(), ids.cpu().numpy()):
             height, width = network_size(truth.shape, self.preprocessing.height)
-            self.confusion.update(truth, restore(found[:height, :width], truth.shape))
+            results.append(restore(found[:height, :width], truth.shape))
+            self.confusion.update(truth, results[-1])
+        return {'found': results}
 
     def on_validation_epoch_end(self) -> None:
         """Sum the counts of all processes and log what they say."""
@@ -120,21 +129,22 @@ class SegmentationTask(pl.LightningModule):
         self.metrics = checkpoint.get('metrics', {})
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """Return AdamW, a pretrained encoder slower than the rest, with warm-up and a cosine."""
+        """Return the optimizer, a pretrained encoder slower than the rest, and the schedule."""
+        recipe = self.recipe
         encoder: Any = getattr(self.network, 'encoder', None)
-        fine_tuned = self.recipe.pretrained is not None and encoder is not None
+        fine_tuned = recipe.pretrained is not None and encoder is not None
         slow = set(map(id, encoder.parameters())) if fine_tuned else set()
         groups = [
             {'params': [p for p in self.network.parameters() if id(p) in slow],
-             'lr': self.recipe.encoder_learning_rate},
+             'lr': recipe.encoder_learning_rate},
             {'params': [p for p in self.network.parameters() if id(p) not in slow],
-             'lr': self.recipe.learning_rate}]
-        optimizer = torch.optim.AdamW([group for group in groups if group['params']],
-                                      weight_decay=self.recipe.weight_decay)
+             'lr': recipe.learning_rate}]
+        optimizer = OPTIMIZERS[recipe.optimizer]([group for group in groups if group['params']],
+                                                 weight_decay=recipe.weight_decay)
         total = int(self.trainer.estimated_stepping_batches)
-        warmup = max(1, round(total * self.recipe.warmup_epochs / self.recipe.epochs))
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min((step + 1) / warmup, _cosine(step / total)))
+        warmup = max(1, round(total * recipe.warmup_epochs / recipe.epochs))
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(
+            (step + 1) / warmup, _cosine(step / total) if recipe.schedule == 'cosine' else 1.0))
         return {'optimizer': optimizer,
                 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
 
@@ -150,6 +160,12 @@ class SegmentationTask(pl.LightningModule):
             arguments={**self.recipe.arguments, 'num_classes': len(self.labels)},
             labels=self.labels, preprocessing=self.preprocessing,
             tensors=state_arrays(network), provenance={**provenance, 'metrics': self.metrics})
+
+
+def _sum_of_convolutions(network: nn.Module) -> Tensor:
+    """Return the sum of the absolute weights of all convolutions, a scalar."""
+    return torch.stack([layer.weight.abs().sum() for layer in network.modules()
+                        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))]).sum()
 
 
 def _cosine(progress: float) -> float:

@@ -4,7 +4,8 @@ Train from a recipe file.
     python -m training.train --config training/configs/unet_lite0_camvid.yaml
 
 A run folder holds the recipe as resolved, TensorBoard curves, Lightning checkpoints to resume
-from (`last.ckpt`, `best.ckpt`) and, beside each, the `.safetensors` file the node loads.
+from (`last.ckpt`, `best.ckpt`) and, beside each, the `.safetensors` file the node loads. At the
+end come pictures: curves, accuracy by class, confusions, the best and the worst frames.
 """
 
 from __future__ import annotations
@@ -30,13 +31,14 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from roadseg_ros.checkpoint import Preprocessing
 from roadseg_ros.labels import load_label_space
 from roadseg_ros.models.registry import build_network
-from training.callbacks import ExportCheckpoint, SetEpoch, ValidateLastEpoch
-from training.config import load_recipe, Recipe
+from training.callbacks import ExportCheckpoint, Report, SetEpoch, ValidateLastEpoch
+from training.checkpoint_io import AtomicCheckpointIO
+from training.config import load_recipe, NORMALIZATIONS, Recipe
 from training.data import RunData
 from training.datasets import make_dataset
 from training.datasets.frames import Joined
-from training.losses import CLASS_WEIGHTS
-from training.pretrained import load_weights
+from training.losses import make_loss
+from training.pretrained import initialize, load_weights
 from training.run_folder import check_folder, open_folder, RunError
 from training.task import SegmentationTask
 from training.transforms import Augmented, Prepared, training_transform
@@ -47,7 +49,7 @@ def make_task(recipe: Recipe, train: Joined) -> SegmentationTask:
     Build network, weights and loss of a recipe.
 
     :param recipe: the recipe.
-    :param train: the training data, read once where the class weights come from it.
+    :param train: the training data, read once where class weights come from it.
     :raises ValueError: a name in the recipe is unknown (the message lists the known ones), or
         the crop does not fit the network.
     """
@@ -58,16 +60,14 @@ def make_task(recipe: Recipe, train: Joined) -> SegmentationTask:
     if height % network.input_stride or width % network.input_stride:
         raise RunError(f'augmentation.crop must be multiples of {network.input_stride} for '
                        f'{recipe.architecture}, not {height}x{width}')
+    if recipe.initial_std is not None:
+        initialize(network, recipe.initial_std)
     if recipe.pretrained is not None:
         load_weights(network, recipe.pretrained)
-    weights = None
-    if recipe.class_weights is not None:
-        if recipe.class_weights not in CLASS_WEIGHTS:
-            raise RunError(f'unknown class_weights {recipe.class_weights!r}; known: '
-                           f'{", ".join(CLASS_WEIGHTS)}')
-        weights = CLASS_WEIGHTS[recipe.class_weights](train.masks(), len(labels))
-    preprocessing = Preprocessing('rgb', 1 / 255, (0.5,) * 3, (0.5,) * 3, *recipe.frame_size)
-    return SegmentationTask(network, recipe, labels, preprocessing, weights)
+    preprocessing = Preprocessing('rgb', 1 / 255, *NORMALIZATIONS[recipe.normalization],
+                                  *recipe.frame_size)
+    loss = make_loss(recipe.loss, len(labels), train.masks)
+    return SegmentationTask(network, recipe, labels, preprocessing, loss)
 
 
 def train(recipe: Recipe, folder: Path, *, config_name: str = '', resume: bool = False,
@@ -116,6 +116,7 @@ def _make_trainer(recipe: Recipe, folder: Path, callbacks: list[Callback], accel
             accelerator=accelerator, devices=devices,
             precision=recipe.precision,  # type: ignore[arg-type]
             max_epochs=recipe.epochs, check_val_every_n_epoch=recipe.validate_every,
+            plugins=[AtomicCheckpointIO()],
             logger=TensorBoardLogger(folder, name='', version='tensorboard'),
             log_every_n_steps=10, callbacks=callbacks, num_sanity_val_steps=0,
             use_distributed_sampler=False)  # the data deals itself out
@@ -128,7 +129,7 @@ def _callbacks(recipe: Recipe, folder: Path, provenance: dict[str, Any],
     """Return what runs beside the loop."""
     callbacks: list[Callback] = [
         SetEpoch(augmented), ValidateLastEpoch(), TQDMProgressBar(refresh_rate=5),
-        LearningRateMonitor('epoch'), ExportCheckpoint(folder, provenance),
+        LearningRateMonitor('epoch'), ExportCheckpoint(folder, provenance), Report(folder),
         ModelCheckpoint(folder, filename='best', monitor='val/mean_iou', mode='max',
                         enable_version_counter=False),
         # at the end of every epoch, not of every validation: what resume goes on from

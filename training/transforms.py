@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,23 +19,60 @@ from training.datasets.frames import Joined
 Item = tuple[Tensor, Tensor]
 
 
+class Levels(v2.Transform):  # type: ignore[misc]
+    """
+    Stretch contrast about the middle grey, then shift brightness, the same for all channels.
+
+    :param contrast: range of the factor.
+    :param offset: range of what is added, grey levels.
+    """
+
+    def __init__(self, contrast: tuple[float, float], offset: tuple[float, float]) -> None:
+        super().__init__()
+        self.contrast, self.offset = contrast, offset
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw factor and offset."""
+        contrast, offset = (float(torch.empty(()).uniform_(*limits))
+                            for limits in (self.contrast, self.offset))
+        return {'contrast': contrast, 'offset': offset}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Change pictures, leave masks."""
+        if not isinstance(inpt, tv_tensors.Image):
+            return inpt
+        levels = (inpt.float() - 127) * params['contrast'] + 127 + params['offset']
+        return tv_tensors.wrap(levels.round().clamp(0, 255).to(torch.uint8), like=inpt)
+
+
 def training_transform(augmentation: Augmentation, frame_size: tuple[int, int]) -> v2.Transform:
     """
     Build the augmentation of a recipe.
 
-    :param augmentation: its numbers.
+    :param augmentation: its numbers; what they leave out is not drawn.
     :param frame_size: (height, width) pictures are scaled to before the jitter.
     :return: a transform of (tv Image, tv Mask) to crops of `augmentation.crop`.
     """
-    fill = {tv_tensors.Image: 0, tv_tensors.Mask: UNLABELLED}
-    return v2.Compose([
+    fill: Any = {tv_tensors.Image: 0, tv_tensors.Mask: UNLABELLED}
+    height, width = augmentation.crop
+    steps: list[v2.Transform] = [
         # torchvision documents (height, width) here and reads (width, height)
         v2.ScaleJitter(frame_size[::-1], augmentation.scale, antialias=True),
         v2.RandomCrop(augmentation.crop, pad_if_needed=True, fill=fill),
         v2.RandomHorizontalFlip(augmentation.flip),
         v2.ColorJitter(augmentation.brightness, augmentation.contrast,
-                       augmentation.saturation, augmentation.hue),
-    ])
+                       augmentation.saturation, augmentation.hue)]
+    if augmentation.shift or augmentation.rotation:
+        share = min(1.0, augmentation.shift / width), min(1.0, augmentation.shift / height)
+        steps.append(v2.RandomAffine(augmentation.rotation, share, fill=fill,
+                                     interpolation=v2.InterpolationMode.BILINEAR))
+    if augmentation.elastic:
+        steps.append(v2.ElasticTransform(augmentation.elastic, fill=fill))
+    if (augmentation.linear_contrast, augmentation.offset) != ((1, 1), (0, 0)):
+        steps.append(Levels(augmentation.linear_contrast, augmentation.offset))
+    if augmentation.noise:
+        steps.append(v2.GaussianNoise(sigma=augmentation.noise / 255))
+    return v2.Compose(steps)
 
 
 class Augmented(Dataset[Item]):

@@ -15,7 +15,7 @@ from training.config import (
     RECIPE_CHECKS,
 )
 from training.datasets import DATASETS
-from training.losses import CLASS_WEIGHTS
+from training.losses import LOSSES
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / 'training' / 'configs').glob('*.yaml'))
 REQUIRED = ('architecture: u_lite\narguments: {}\nlabels: camvid\ntrain: [{dataset: a}]\n'
@@ -34,7 +34,7 @@ def test_shipped_recipes_parse_and_name_what_exists(path):
     assert recipe.architecture in NETWORKS
     assert len(load_label_space(recipe.labels)) > 1
     assert recipe.pretrained in (None, 'imagenet') or recipe.pretrained.endswith('.safetensors')
-    assert recipe.class_weights is None or recipe.class_weights in CLASS_WEIGHTS
+    assert {entry['loss'] for entry in recipe.loss} <= set(LOSSES)
     assert recipe.train and recipe.val
     assert {entry['dataset'] for entry in (*recipe.train, *recipe.val)} <= set(DATASETS)
 

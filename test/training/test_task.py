@@ -14,6 +14,7 @@ from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.network import Network
 from roadseg_ros.models.registry import build_network, network_from_checkpoint
 from training.config import Recipe
+from training.losses import make_loss
 from training.datasets import make_dataset
 from training.evaluate import evaluate
 from training.task import SegmentationTask
@@ -35,13 +36,14 @@ class Listener(Network):
         return torch.zeros(len(image), self.num_classes, *image.shape[2:])
 
 
-def make_task(labels, network=None, class_weights=None, **changes):
+def make_task(labels, network=None, loss=None, **changes):
     """Return a task of a small network and a recipe with changes."""
     recipe = Recipe(**{
         'architecture': 'u_lite', 'arguments': {'channels': [4, 8, 8, 8]}, 'labels': 'camvid',
         'train': ({'dataset': 'a'},), 'val': ({'dataset': 'a'},), **changes})
     network = network or build_network('u_lite', {**recipe.arguments, 'num_classes': len(labels)})
-    return SegmentationTask(network, recipe, labels, PREPROCESSING, class_weights)
+    loss = make_loss([loss or {'loss': 'cross_entropy'}], len(labels), list)
+    return SegmentationTask(network, recipe, labels, PREPROCESSING, loss)
 
 
 def make_trainer(**options):
@@ -84,8 +86,8 @@ def test_class_weights_reach_the_loss(labels):
     network = build_network('u_lite', {'channels': [4, 8, 8, 8], 'num_classes': len(labels)})
     weights = torch.arange(1.0, 1 + len(labels))
     losses = {}
-    for name, given in (('plain', None), ('weighted', weights)):
-        task = make_task(labels, network, given)
+    for name, given in (('plain', {}), ('weighted', {'class_weights': weights.tolist()})):
+        task = make_task(labels, network, {'loss': 'cross_entropy', **given})
         task.log = lambda *_, **__: None
         losses[name] = task.training_step((image, mask), 0)
     per_pixel = torch.nn.functional.cross_entropy(

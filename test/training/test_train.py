@@ -1,6 +1,8 @@
 """A small training run from end to end: what it writes, and that resuming changes nothing."""
 from dataclasses import asdict
 import shutil
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -19,7 +21,8 @@ RECIPE = {
     'architecture': 'u_lite', 'arguments': {'channels': [4, 8, 8, 8]}, 'labels': 'camvid',
     'train': [{'dataset': 'synthetic', 'samples': 4, 'seed': 50, 'height': 48, 'width': 64}],
     'val': [{'dataset': 'synthetic', 'samples': 1, 'seed': 70, 'height': 45, 'width': 61}],
-    'frame_size': [48, 64], 'class_weights': 'sqrt_median_frequency',
+    'frame_size': [48, 64],
+    'loss': [{'loss': 'cross_entropy', 'class_weights': 'sqrt_median_frequency'}],
     'augmentation': {'crop': [32, 48]}, 'epochs': 3, 'batch_size': 2, 'precision': '32-true',
     'workers': 0, 'seed': 3,
 }
@@ -68,7 +71,8 @@ def test_run_folder_holds_what_it_should(finished):
     """Checkpoints to resume from, files for the node, the recipe as resolved, and curves."""
     names = {path.name for path in finished.iterdir()}
     assert names == {'last.ckpt', 'best.ckpt', 'last.safetensors', 'best.safetensors',
-                     'recipe.yaml', 'tensorboard'}
+                     'recipe.yaml', 'tensorboard', 'classes.json', 'classes.png',
+                     'confusion.png', 'sheet.jpg', 'curves.png'}
     assert list((finished / 'tensorboard').glob('events.out.tfevents.*'))
     written = yaml.safe_load((finished / 'recipe.yaml').read_text())
     assert written['learning_rate'] == 2e-3
@@ -156,7 +160,8 @@ def test_early_stopping_ends_a_run_that_does_not_get_better(tmp_path):
     ({'labels': 'mars'}, "no label space 'mars'"),
     ({'pretrained': 'coco'}, "unknown pretrained 'coco'; known: imagenet"),
     ({'pretrained': 'imagenet'}, 'no package carries ImageNet weights for'),
-    ({'class_weights': 'even'}, "unknown class_weights 'even'; known: sqrt_median_frequency"),
+    ({'loss': [{'loss': 'luck'}]}, "unknown loss 'luck'; known: "),
+    ({'loss': [{'loss': 'cross_entropy', 'class_weights': 'even'}]}, "'even'; known: "),
     ({'train': [{'dataset': 'mars'}]}, "unknown dataset 'mars'; known: camvid, folders, "),
     ({'train': [{'dataset': 'camvid', 'root': 'nowhere', 'split': 'train'}]}, 'no pictures'),
     ({'train': [{'dataset': 'synthetic', 'samples': 0}]}, 'samples must be a whole number'),
@@ -233,9 +238,63 @@ def test_a_bad_mask_is_one_line_whoever_reads_it(tmp_path, capsys, workers):
         (tmp_path / folder).mkdir()
         assert cv2.imwrite(str(tmp_path / folder / 'a.png'), np.full((48, 64), value, np.uint8))
     data = [{'dataset': 'camvid', 'root': str(tmp_path), 'split': 'train'}]
-    assert run(tmp_path / 'run', train=data, workers=workers, class_weights=None) == 2
+    assert run(tmp_path / 'run', train=data, workers=workers,
+               loss=[{'loss': 'cross_entropy'}]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith(f'training.train: {tmp_path / "trainannot" / "a.png"}: id 12 is none')
+
+
+@pytest.mark.parametrize('optimizer', ['adamw', 'adam', 'rmsprop'])
+def test_a_recipe_can_be_all_of_the_founding_ones(tmp_path, optimizer):
+    """Every optimizer, a constant rate, no average, L1, normal weights and all augmentation."""
+    assert run(tmp_path / 'run', optimizer=optimizer, schedule='constant', warmup_epochs=0,
+               ema_decay=0, l1=1e-4, initial_std=0.05, normalization='imagenet', epochs=1,
+               augmentation={'crop': [48, 64], 'scale': [1, 1], 'shift': 5, 'rotation': 5,
+                             'elastic': 10, 'linear_contrast': [0.85, 1.15],
+                             'offset': [-45, 30], 'noise': 5}) == 0
+    checkpoint = load_checkpoint(tmp_path / 'run' / 'last.safetensors')
+    assert checkpoint.preprocessing.mean == (0.485, 0.456, 0.406)
+    written = state(tmp_path / 'run')
+    for name, value in checkpoint.tensors.items():  # without an average it is the network itself
+        np.testing.assert_allclose(value, written[f'network.{name}'], rtol=1e-3, atol=1e-6)
+
+
+def test_l1_makes_weights_small(tmp_path):
+    """With nothing else to learn for, convolutions shrink, and batch norm does not."""
+    changes = {'loss': [{'loss': 'cross_entropy', 'weight': 0.0}], 'optimizer': 'adam',
+               'weight_decay': 0.0, 'ema_decay': 0, 'warmup_epochs': 0, 'epochs': 1}
+    sums = {}
+    for l1 in (0.0, 1.0):
+        assert run(tmp_path / f'{l1}', l1=l1, **changes) == 0
+        tensors = load_checkpoint(tmp_path / f'{l1}' / 'last.safetensors').tensors
+        sums[l1] = [float(sum(np.abs(tensors[name]).sum() for name in tensors
+                              if name.endswith('weight') and tensors[name].ndim == dimensions))
+                    for dimensions in (4, 1)]
+    assert sums[1.0][0] < sums[0.0][0] and sums[1.0][1] == pytest.approx(sums[0.0][1])
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path):
+    """The run ends with one line; what was saved before can be resumed from."""
+    folder = tmp_path / 'run'
+    assert run(folder) == 0
+    size = (folder / 'last.ckpt').stat().st_size
+    config = tmp_path / 'tiny.yaml'
+    config.write_text(yaml.safe_dump({**RECIPE, 'epochs': 5}))
+    code = ('import resource, signal, sys\n'
+            'from training.train import main\n'
+            'signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n'
+            f'resource.setrlimit(resource.RLIMIT_FSIZE, ({size // 2},) * 2)\n'
+            'sys.exit(main(sys.argv[1:]))')
+    before = (folder / 'last.ckpt').read_bytes()
+    result = subprocess.run(
+        [sys.executable, '-c', code, '--config', config, '--out', folder, '--accelerator', 'cpu',
+         '--resume'], capture_output=True, text=True, check=False)
+    assert result.returncode == 2
+    assert 'training.train: ' in result.stderr.splitlines()[-1]
+    assert 'File too large' in result.stderr.splitlines()[-1]
+    assert (folder / 'last.ckpt').read_bytes() == before
+    assert not list(folder.glob('*.partial'))
+    assert run(folder, '--resume', epochs=5) == 0
 
 
 @pytest.mark.parametrize('arguments, reason', [

@@ -132,3 +132,38 @@ def test_prepared_is_what_the_segmenter_hands_to_the_network(height, size, padde
     np.testing.assert_array_equal(frame.numpy(), wanted)
     np.testing.assert_array_equal(mask.numpy(), ids)
     assert mask.dtype == torch.uint8
+
+
+@pytest.mark.parametrize('changes', [{'shift': 12}, {'rotation': 20}, {'elastic': 30}],
+                         ids=['shift', 'rotation', 'elastic'])
+def test_what_moves_the_picture_moves_the_mask(changes):
+    """Inside blocks the picture still tells the id; what comes in is black and unlabelled."""
+    still = replace(GEOMETRY, crop=(48, 72), scale=(1, 1), flip=0)
+    image, mask = augmented(replace(still, **changes), larger=2)[1]
+    assert not torch.equal(mask, augmented(still, larger=2)[1][1])
+    labelled = mask != UNLABELLED
+    assert labelled.float().mean() > 0.5
+    agree = (image[2].float() / 20 - mask).abs()[labelled] < 0.6
+    assert agree.float().mean() > 0.8
+
+
+def test_levels_are_stretched_about_the_middle_and_shifted():
+    """Of 127 levels above the middle, contrast makes so many more; the offset adds to all."""
+    plain = replace(GEOMETRY, crop=(48, 72), scale=(1, 1), flip=0)
+    image, mask = augmented(plain)[0]
+    for contrast, offset in ((0.5, 0.0), (1.0, -45.0), (1.15, 30.0)):
+        found, same = augmented(replace(plain, linear_contrast=(contrast, contrast),
+                                        offset=(offset, offset)))[0]
+        wanted = ((image.float() - 127) * contrast + 127 + offset).round().clamp(0, 255)
+        torch.testing.assert_close(found.float(), wanted, atol=1, rtol=0)
+        assert torch.equal(same, mask)
+
+
+def test_noise_has_the_width_it_was_given():
+    """It is of the picture alone."""
+    plain = replace(GEOMETRY, crop=(48, 72), scale=(1, 1), flip=0)
+    image, mask = augmented(plain)[0]
+    noisy, same = augmented(replace(plain, noise=8.0))[0]
+    middle = (image > 40) & (image < 215)
+    assert (noisy.float() - image)[middle].std() == pytest.approx(8, rel=0.1)
+    assert torch.equal(same, mask)

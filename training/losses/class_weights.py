@@ -1,28 +1,12 @@
-"""Losses and the class weights they use."""
+"""How much each class weighs, read off the training masks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import cross_entropy, interpolate
-
-from roadseg_ros.labels import UNLABELLED
-
-
-def segmentation_cross_entropy(scores: Tensor, mask: Tensor, weights: Tensor | None) -> Tensor:
-    """
-    Cross entropy at the size of the mask.
-
-    :param scores: (N, C, h, w) logits; scaled up bilinearly, as the segmenter does.
-    :param mask: (N, H, W) int64 ids, 255 = unlabelled.
-    :param weights: (C,) float32 weight of each class, or None.
-    :return: scalar.
-    """
-    scores = interpolate(scores, size=mask.shape[-2:], mode='bilinear', align_corners=False)
-    return cross_entropy(scores.float(), mask, weight=weights, ignore_index=UNLABELLED)
 
 
 def sqrt_median_frequency(masks: Iterable[np.ndarray], num_classes: int) -> Tensor:
@@ -46,4 +30,5 @@ def sqrt_median_frequency(masks: Iterable[np.ndarray], num_classes: int) -> Tens
     return torch.tensor(weights, dtype=torch.float32)
 
 
-CLASS_WEIGHTS = {'sqrt_median_frequency': sqrt_median_frequency}
+CLASS_WEIGHTS: dict[str, Callable[[Iterable[np.ndarray], int], Tensor]] = {
+    'sqrt_median_frequency': sqrt_median_frequency}
