@@ -78,12 +78,13 @@ def car_boxes(root: Path) -> None:
 
 
 def camvid(root: Path) -> None:
-    """Write pictures and ids of two splits."""
+    """Write pictures and ids of two splits and three drives."""
     for index in range(FRAMES):
         picture, mask = frame(index)
         split = 'val' if index % 4 == 3 else 'train'
-        write(root / split / f'{index}.png', picture)
-        write(root / f'{split}annot' / f'{index}.png', np.where(mask == UNLABELLED, 11, mask))
+        name = f'{("0016E5", "0001TP", "0006R0")[index % 3]}_{index:05d}.png'
+        write(root / split / name, picture)
+        write(root / f'{split}annot' / name, np.where(mask == UNLABELLED, 11, mask))
 
 
 def translated(mask: np.ndarray, ids: dict[str, int], other: int) -> np.ndarray:

@@ -14,9 +14,9 @@ from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.network import Network
 from roadseg_ros.models.registry import build_network, network_from_checkpoint
 from training.config import Recipe
-from training.losses import make_loss
 from training.datasets import make_dataset
 from training.evaluate import evaluate
+from training.losses import make_loss
 from training.task import SegmentationTask
 from training.transforms import Prepared
 
