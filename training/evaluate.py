@@ -5,7 +5,8 @@ Judge a checkpoint on labelled frames with the segmenter that the node runs.
         --dataset camvid --root data/camvid --split val
     python -m training.evaluate --checkpoint weights/roadseg.safetensors \\
         --dataset synthetic --samples 40 --seed 0 --drive
-    python -m training.evaluate --data '{dataset: kitti_road, root: data/kitti_road}' \\
+    python -m training.evaluate --data '{dataset: kitti_road, root: data/kitti_road,
+        part: val, shares: [80, 20, 0]}' \\
         --checkpoint runs/fcn8s_kitti_road/last.safetensors --metrics all --report report
     python -m training.evaluate --cache warp --cache-interval 3
 
@@ -48,6 +49,7 @@ from training.metrics import METRICS, Metrics
 from training.report import BestAndWorst, Sample, write_report
 
 PICTURES = 4  # best and as many worst frames of a report
+
 
 def evaluate(segmenter: Segmenter, frames: Iterable[Frame], metrics: Metrics | None = None,
              pictures: BestAndWorst | None = None) -> ConfusionMatrix:

@@ -21,12 +21,12 @@ def check_folder(recipe: Recipe, folder: Path, resume: bool) -> None:
     :raises RunError: either would happen, or there is nothing to resume.
     """
     if not resume:
-        if any(folder.glob('last.*')):
+        if any((folder / f'last.{suffix}').exists() for suffix in ('ckpt', 'safetensors')):
             raise RunError(f'{folder} holds a run already: go on with it (--resume) or name '
                            'another folder (--out)')
         return
-    if not (folder / 'last.ckpt').is_file():
-        raise RunError(f'nothing to resume: {folder / "last.ckpt"} does not exist')
+    if not (folder / 'recipe.yaml').is_file():
+        raise RunError(f'nothing to resume: {folder / "recipe.yaml"} does not exist')
     begun = load_recipe(folder / 'recipe.yaml')
     differ = [item.name for item in fields(Recipe)
               if getattr(recipe, item.name) != getattr(begun, item.name)]

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from roadseg_ros.checkpoint import Checkpoint, Preprocessing
 from roadseg_ros.inference.preprocessing import network_size, restore
 from roadseg_ros.labels import LabelSpace
-from roadseg_ros.metrics import ConfusionMatrix
+from roadseg_ros.metrics import ConfusionMatrix, rounded
 from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.network import Network
 from roadseg_ros.models.registry import state_arrays
@@ -67,6 +67,10 @@ class SegmentationTask(pl.LightningModule):
         image = (image.float() * self.preprocessing.scale - self.mean) / self.std
         return image.contiguous(memory_format=torch.channels_last)
 
+    def on_train_batch_start(self, batch: Any, index: int) -> None:
+        """Let what is dropped follow from the step, so that a resumed run drops the same."""
+        torch.manual_seed(hash((self.recipe.seed, self.global_step, self.global_rank)))
+
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """Return the loss of a batch."""
         image, mask = batch
@@ -113,7 +117,10 @@ class SegmentationTask(pl.LightningModule):
         counts = self.trainer.strategy.reduce(counts, reduce_op='sum')
         self.confusion.matrix = counts.cpu().numpy()
         self.metrics = {'validated_epoch': self.current_epoch + 1,
-                        **self.confusion.summary(self.labels.names)}
+                        **self.confusion.summary(self.labels.names),
+                        # what a network that says one class everywhere would reach
+                        'baseline_iou': {name: rounded(share) for name, share in zip(
+                            self.labels.names, self.confusion.share())}}
         for name in ('mean_iou', 'pixel_accuracy'):
             value = self.metrics[name]
             # equal in every process already; said so that Lightning does not warn

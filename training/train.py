@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -21,7 +22,6 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import (
     Callback,
-    EarlyStopping,
     LearningRateMonitor,
     ModelCheckpoint,
     TQDMProgressBar,
@@ -31,7 +31,13 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from roadseg_ros.checkpoint import Preprocessing
 from roadseg_ros.labels import load_label_space
 from roadseg_ros.models.registry import build_network
-from training.callbacks import ExportCheckpoint, Report, SetEpoch, ValidateLastEpoch
+from training.callbacks import (
+    ExportCheckpoint,
+    Patience,
+    Report,
+    SetEpoch,
+    ValidateLastEpoch,
+)
 from training.checkpoint_io import AtomicCheckpointIO
 from training.config import load_recipe, NORMALIZATIONS, Recipe
 from training.data import RunData
@@ -78,7 +84,8 @@ def train(recipe: Recipe, folder: Path, *, config_name: str = '', resume: bool =
     :param recipe: what to do.
     :param folder: where the run is kept; made if need be.
     :param config_name: name of the recipe, for the checkpoint's provenance.
-    :param resume: go on from `folder/last.ckpt`, with the recipe it was begun with or more epochs.
+    :param resume: go on from `folder/last.ckpt`, with the recipe it was begun with or more
+        epochs; from the start where no epoch had been finished.
     :param devices: as Lightning takes it, such as 'auto' or '2'.
     :param accelerator: as Lightning takes it, such as 'auto', 'cpu' or 'gpu'.
     :return: the task as trained.
@@ -104,7 +111,8 @@ def train(recipe: Recipe, folder: Path, *, config_name: str = '', resume: bool =
                        f'{trainer.world_size} devices: ask for less with --devices')
     frames = Prepared(val, recipe.frame_size[0], task.network.input_stride)
     trainer.fit(task, datamodule=RunData(augmented, frames, recipe.batch_size, recipe.workers),
-                ckpt_path=folder / 'last.ckpt' if resume else None, weights_only=False)
+                ckpt_path=folder / 'last.ckpt' if (folder / 'last.ckpt').exists() else None,
+                weights_only=False)
     return task
 
 
@@ -113,7 +121,7 @@ def _make_trainer(recipe: Recipe, folder: Path, callbacks: list[Callback], accel
     """Return Lightning's loop on the devices asked for."""
     try:
         return pl.Trainer(
-            accelerator=accelerator, devices=devices,
+            accelerator=accelerator, **_places(devices),
             precision=recipe.precision,  # type: ignore[arg-type]
             max_epochs=recipe.epochs, check_val_every_n_epoch=recipe.validate_every,
             plugins=[AtomicCheckpointIO()],
@@ -122,6 +130,14 @@ def _make_trainer(recipe: Recipe, folder: Path, callbacks: list[Callback], accel
             use_distributed_sampler=False)  # the data deals itself out
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise RunError(f'--accelerator {accelerator} --devices {devices}: {error}') from error
+
+
+def _places(devices: str) -> dict[str, Any]:
+    """Return which processes there are: torchrun's, or those that Lightning starts."""
+    if 'TORCHELASTIC_RUN_ID' not in os.environ:
+        return {'devices': devices}
+    everywhere, here = (int(os.environ[name]) for name in ('WORLD_SIZE', 'LOCAL_WORLD_SIZE'))
+    return {'devices': here, 'num_nodes': everywhere // here, 'strategy': 'ddp'}
 
 
 def _callbacks(recipe: Recipe, folder: Path, provenance: dict[str, Any],
@@ -136,8 +152,8 @@ def _callbacks(recipe: Recipe, folder: Path, provenance: dict[str, Any],
         ModelCheckpoint(folder, filename='last', enable_version_counter=False,
                         save_on_train_epoch_end=True)]
     if recipe.early_stopping_patience is not None:
-        callbacks.append(EarlyStopping('val/mean_iou', mode='max',
-                                       patience=recipe.early_stopping_patience))
+        callbacks.append(Patience('val/mean_iou', mode='max',
+                                  patience=recipe.early_stopping_patience))
     return callbacks
 
 

@@ -104,7 +104,8 @@ def as_text(found: Mapping[str, Any]) -> str:
     provenance = dict(found['provenance'])
     metrics = provenance.pop('metrics', {})
     if isinstance(metrics, Mapping):
-        provenance.update((name, value) for name, value in metrics.items() if name != 'iou')
+        provenance.update((name, value) for name, value in metrics.items()
+                          if name not in ('iou', 'baseline_iou'))
     lines.append(f'provenance     {_pairs(provenance) or "none"}')
     lines += [f'{"id":>3}  {"class":<20} {"colour":<14} {"IoU":>6} {"of frame":>9}']
     for entry in found['classes']:

@@ -30,7 +30,7 @@ def slim(path, miniatures):
         if 'root' in entry:
             entry['root'] = str(miniatures / entry['dataset'])
         if 'samples' in entry:
-            entry['samples'] = 4
+            entry['samples'] = 2
     return recipe
 
 

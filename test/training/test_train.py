@@ -97,6 +97,7 @@ def test_exported_file_says_where_it_comes_from(finished, labels):
     assert provenance['train'] == RECIPE['train']
     assert 0 <= provenance['metrics']['mean_iou'] <= 1
     assert set(provenance['metrics']['iou']) == set(labels.names)
+    assert sum(provenance['metrics']['baseline_iou'].values()) == pytest.approx(1, abs=1e-3)
 
 
 def test_exported_weights_are_the_average(finished):
@@ -151,7 +152,13 @@ def test_early_stopping_ends_a_run_that_does_not_get_better(tmp_path):
     """A learning rate of zero never improves, so patience runs out."""
     assert run(tmp_path / 'run', epochs=20, learning_rate=0.0, weight_decay=0.0,
                early_stopping_patience=1) == 0
-    assert load_checkpoint(tmp_path / 'run' / 'last.safetensors').provenance['epochs'] < 6
+    epochs = load_checkpoint(tmp_path / 'run' / 'last.safetensors').provenance['epochs']
+    assert epochs < 6
+    report = (tmp_path / 'run' / 'classes.json').read_bytes()
+    assert run(tmp_path / 'run', '--resume', epochs=20, learning_rate=0.0, weight_decay=0.0,
+               early_stopping_patience=1) == 0  # one that had stopped stays so
+    assert load_checkpoint(tmp_path / 'run' / 'last.safetensors').provenance['epochs'] == epochs
+    assert (tmp_path / 'run' / 'classes.json').read_bytes() == report
 
 
 @pytest.mark.parametrize('changes, reason', [
@@ -177,9 +184,40 @@ def test_recipes_that_cannot_run_say_why(tmp_path, capsys, changes, reason):
 
 
 def test_nothing_to_resume_is_an_error(tmp_path, capsys):
-    """`--resume` without a checkpoint names the file that is missing."""
+    """`--resume` without a run names the file that is missing."""
     assert run(tmp_path / 'run', '--resume') == 2
-    assert f'nothing to resume: {tmp_path / "run" / "last.ckpt"}' in capsys.readouterr().err
+    assert f'nothing to resume: {tmp_path / "run" / "recipe.yaml"}' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('left', [(), ('last.safetensors',), ('last.ckpt.partial',)])
+def test_a_run_killed_in_its_first_epoch_begins_again(tmp_path, finished, left):
+    """Without a whole checkpoint `--resume` starts from the beginning."""
+    folder = tmp_path / 'run'
+    folder.mkdir()
+    for name in ('recipe.yaml', *left):
+        source = finished / name
+        shutil.copy(source if source.exists() else finished / 'recipe.yaml', folder / name)
+    assert run(folder, '--resume') == 0
+    wanted, found = state(finished), state(folder)
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5, msg=name)
+
+
+def test_dropout_resumes_as_it_would_have_gone_on(tmp_path, monkeypatch):
+    """What is dropped follows from the step, not from when the process was started."""
+    changes = {'architecture': 'unet_classic', 'epochs': 2, 'ema_decay': 0,
+               'arguments': {'channels': [4, 8, 8], 'dropout': 0.5}}
+    assert run(tmp_path / 'whole', **changes) == 0
+    callbacks = train_module._callbacks
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, '_callbacks',
+                      lambda *arguments: [*callbacks(*arguments), StopAfterEpochs()])
+        with pytest.raises(Interruption):
+            run(tmp_path / 'run', **changes)
+    assert run(tmp_path / 'run', '--resume', **changes) == 0
+    wanted, found = state(tmp_path / 'whole'), state(tmp_path / 'run')
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-5, atol=1e-5, msg=name)
 
 
 def test_an_earlier_run_is_not_written_over(finished, capsys):

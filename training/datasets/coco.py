@@ -43,6 +43,7 @@ class Coco(PairedFiles):
             self.instances = self._sort(document['annotations'], names, path)
             pairs = [(Path(root) / split / entry['file_name'], path) for entry in self.pictures]
             self.sizes = [(entry['height'], entry['width']) for entry in self.pictures]
+            self.ids = [entry['id'] for entry in self.pictures]
         except OSError as error:
             raise DatasetError(f'cannot read {path}: {error}') from error
         except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -52,7 +53,7 @@ class Coco(PairedFiles):
     def mask(self, index: int) -> np.ndarray:
         """Return the (H, W) uint8 ids, 255 = unlabelled."""
         mask = np.full(self.sizes[index], self.classes.rest, np.uint8)
-        instances = self.instances.get(self.pictures[index]['id'], [])
+        instances = self.instances.get(self.ids[index], [])
         shapes = [(self._encode(index, instance), class_id)
                   for instance, class_id in instances]
         shapes.sort(key=lambda item: int(run_lengths.area(item[0])), reverse=True)

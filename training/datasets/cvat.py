@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import cv2
+import numpy as np
 
+from roadseg_ros.labels import UNLABELLED
 from training.datasets.class_map import Classes, ClassMap
 from training.datasets.frames import DatasetError
 from training.datasets.paired import ColorMasks, own_labels, read_names
 from training.datasets.pascal_voc import listed
 
 Color = tuple[int, int, int]
+BACKGROUND = 'background'  # CVAT's own name of what nobody drew on
 
 
 class Cvat(ColorMasks):
@@ -31,6 +34,7 @@ class Cvat(ColorMasks):
 
     # people drew on the picture as CVAT shows it, the way its EXIF turns it
     picture_flags = cv2.IMREAD_COLOR
+    masks_may_lack = True
 
     def __init__(self, root: str | Path, split: str = 'default',
                  labels: str | Path | None = None, classes: Classes | None = None,
@@ -40,6 +44,13 @@ class Cvat(ColorMasks):
         pairs, wanted = listed(root, split)
         target = ClassMap(own_labels(root, labels), classes, rest, colors)
         super().__init__(pairs, list(colors), list(colors.values()), target, wanted)
+
+    def mask(self, index: int) -> np.ndarray:
+        """Return the (H, W) uint8 ids; CVAT lists frames without a shape and writes no mask."""
+        if self.masks[index].is_file():
+            return super().mask(index)
+        background = self.names.index(BACKGROUND) if BACKGROUND in self.names else UNLABELLED
+        return np.full(self.image(index).shape[:2], self._table[background], np.uint8)
 
 
 def read_label_map(path: Path) -> dict[str, Color]:

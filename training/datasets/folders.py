@@ -29,6 +29,9 @@ class Folders(IdMasks):
     def __init__(self, root: str | Path, split: str, labels: str | Path | None = None,
                  unlabelled_id: int = UNLABELLED, drives: Sequence[str] = (),
                  leave_out: Sequence[str] = ()) -> None:
+        for name, value in (('drives', drives), ('leave_out', leave_out)):
+            if isinstance(value, str):
+                raise DatasetError(f'{name} must be a list, such as [{value}], not {value!r}')
         images, masks = Path(root) / split, Path(root) / f'{split}annot'
         pairs = [(path, masks / path.name) for path in sorted(images.glob('*.png'))
                  if (not drives or path.name.startswith(tuple(drives)))

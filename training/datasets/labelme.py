@@ -93,6 +93,8 @@ class LabelMe(PairedFiles):
                                                        'shapes')}
             if not all(type(document[key]) is int for key in ('imageHeight', 'imageWidth')):
                 raise ValueError('imageHeight and imageWidth must be whole numbers')
+            if not isinstance(document['imagePath'], str):
+                raise ValueError('imagePath must be text')
             for shape in document['shapes']:
                 self._check(shape)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -102,6 +104,8 @@ class LabelMe(PairedFiles):
     def _check(self, shape: dict[str, Any]) -> None:
         """Refuse a shape that cannot be drawn or that no class takes."""
         label, kind = shape['label'], shape.get('shape_type') or 'polygon'
+        if not isinstance(label, str):
+            raise ValueError(f'a label must be text, not {label!r}')
         if kind not in POINTS:
             raise ValueError(f'{label!r} is a {kind}; masks are made of {", ".join(POINTS)}')
         points = np.array(shape['points'], float)

@@ -52,8 +52,9 @@ def choose(items: Sequence[T], part: str | None, shares: Sequence[float], seed: 
     drawn: tuple[list[T], ...] = ([], [], [])
     ends = [len(items) * end / sum(shares) for end in accumulate(shares)]
     done = 0
-    for index in np.random.default_rng(seed).permutation(len(groups)):
-        members = list(groups.values())[index]
+    kept_together = list(groups.values())
+    for index in np.random.default_rng(seed).permutation(len(kept_together)):
+        members = kept_together[index]
         # half an item on, so that rounding of the shares decides nothing
         drawn[sum(done + 0.5 > end for end in ends[:2])].extend(members)
         done += len(members)

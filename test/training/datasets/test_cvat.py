@@ -44,6 +44,17 @@ def test_names_that_agree_need_no_list(root, write):
     assert data.mask(0).tolist() == [[255, 1, 0], [0, 0, 1]]
 
 
+def test_a_frame_on_which_nothing_was_drawn_is_background(root, write):
+    """CVAT lists it and writes no mask; an export without a single mask is refused."""
+    (root / 'SegmentationClass/one.png').unlink()
+    data = Cvat(root, labels='road_car', classes=CLASSES, rest='background')
+    assert (data.mask(0) == 0).all() and data.mask(0).shape == (2, 3)
+    assert (Cvat(root, labels='road_car', classes=CLASSES).mask(0) == 255).all()
+    (root / 'SegmentationClass/drive/two shots.png').unlink()
+    with pytest.raises(DatasetError, match='2 pictures have no mask'):
+        Cvat(root, labels='road_car', classes=CLASSES)
+
+
 def test_pictures_are_turned_as_cvat_shows_them(root, write, sideways):
     """The mask has the size of the picture on the screen."""
     (root / 'JPEGImages/one.png').unlink()
