@@ -12,7 +12,7 @@ import yaml
 
 pytestmark = pytest.mark.slow
 
-EPOCHS = 6
+EPOCHS = 4
 LONG = 100  # seconds
 RECIPE = {
     'architecture': 'u_lite', 'arguments': {'channels': [4, 8, 8, 8]}, 'labels': 'camvid',
