@@ -24,8 +24,8 @@ def staged(checkpoint):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build_network('fcn8s', arguments)
-    for score in (network.score3, network.score4):
-        torch.nn.init.normal_(score.weight)
+        for score in (network.score3, network.score4):
+            torch.nn.init.normal_(score.weight)
     return replace(checkpoint, architecture='fcn8s', arguments=arguments,
                    preprocessing=Preprocessing('rgb', 1 / 255, (0.5,) * 3, (0.5,) * 3,
                                                HEIGHT, WIDTH),

@@ -148,5 +148,6 @@ def test_validation_judges_as_evaluate_judges_the_export(labels, checkpoint, mon
     wanted = evaluate(exported, [frames[index] for index in range(3)])
     np.testing.assert_array_equal(task.confusion.matrix, wanted.matrix)
     assert wanted.matrix.sum() > 0.9 * 3 * height * width
-    result = {'validated_epoch': 1, **wanted.summary(labels.names)}
+    shares = {name: round(share, 4) for name, share in zip(labels.names, wanted.share())}
+    result = {'validated_epoch': 1, **wanted.summary(labels.names), 'baseline_iou': shares}
     assert task.metrics == task.checkpoint({}).provenance['metrics'] == result
