@@ -12,7 +12,7 @@ import numpy as np
 
 from roadseg_ros.inference.optical_flow import Motion, Path
 
-# Cameras remembered at once: each takes at most 9 bytes for a pixel the network works at (1.5 MB
+# Cameras remembered at once: each takes at most 11 bytes for a pixel the network works at (2 MB
 # at 480x360), and while it waits for a key in the background, a copy of that frame
 MAX_STREAMS = 64
 IDLE_SEC = 60.0  # after which a camera that has gone is forgotten
