@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,6 @@ from roadseg_ros.metrics import ConfusionMatrix
 from training.report import BestAndWorst, Sample, write_curves, write_report
 from training.task import SegmentationTask
 from training.transforms import Augmented
-
-PICTURES = 4  # best and as many worst frames of a report
 
 
 class ExportCheckpoint(Callback):
@@ -93,11 +90,11 @@ class Report(Callback):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.pictures = BestAndWorst(PICTURES)
+        self.pictures = BestAndWorst()
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         """Start afresh."""
-        self.pictures = BestAndWorst(PICTURES)
+        self.pictures = BestAndWorst()
 
     def on_validation_batch_end(self, trainer: pl.Trainer, task: pl.LightningModule,
                                 outputs: Any, batch: Any, batch_idx: int,
@@ -107,12 +104,10 @@ class Report(Callback):
         for number, (frame, truth, found) in enumerate(zip(*batch, outputs['found'])):
             confusion = ConfusionMatrix(len(task.labels))
             confusion.update(truth.cpu().numpy(), found)
-            score = confusion.mean_iou()
-            if not math.isnan(score):
-                height, width = network_size(found.shape, task.preprocessing.height)
-                image = cv2.resize(frame.cpu().numpy()[:height, :width], found.shape[::-1])
-                self.pictures.add(Sample(f'{batch_idx + number}', image, truth.cpu().numpy(),
-                                         found, score))
+            height, width = network_size(found.shape, task.preprocessing.height)
+            image = cv2.resize(frame.cpu().numpy()[:height, :width], found.shape[::-1])
+            self.pictures.add(Sample(f'frame {batch_idx + number}', image, truth.cpu().numpy(),
+                                     found, confusion.mean_iou()))
 
     def on_validation_end(self, trainer: pl.Trainer, task: pl.LightningModule) -> None:
         """Write the files; before the epoch's checkpoint, so that no kill leaves a run without."""

@@ -48,8 +48,6 @@ from training.datasets.frames import Frame
 from training.metrics import METRICS, Metrics
 from training.report import BestAndWorst, Sample, write_report
 
-PICTURES = 4  # best and as many worst frames of a report
-
 
 def evaluate(segmenter: Segmenter, frames: Iterable[Frame], metrics: Metrics | None = None,
              pictures: BestAndWorst | None = None) -> ConfusionMatrix:
@@ -210,7 +208,7 @@ def _judge(options: argparse.Namespace, segmenter: Segmenter, frames: Iterable[F
     if options.report:
         options.report.mkdir(parents=True, exist_ok=True)  # refused now rather than at the end
     labels = segmenter.labels
-    metrics, pictures = Metrics(options.metrics, len(labels)), BestAndWorst(PICTURES)
+    metrics, pictures = Metrics(options.metrics, len(labels)), BestAndWorst()
     confusion = evaluate(segmenter, frames, metrics, pictures if options.report else None)
     if options.report:
         write_report(options.report, labels, confusion, pictures.samples())

@@ -43,7 +43,7 @@ class BestAndWorst:
     :param count: how many of either.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int = 4) -> None:
         self.count = count
         self._sorted: list[Sample] = []  # the best first; equal ones in the order they came
 
