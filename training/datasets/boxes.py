@@ -19,6 +19,7 @@ from training.datasets.parts import choose, SHARES
 COLUMNS = 6
 DRAWN = ('Car', 'Truck')
 KNOWN = (*DRAWN, 'Pedestrian')
+STRETCHES = 40
 
 
 class Box(NamedTuple):
@@ -37,7 +38,8 @@ class CarBoxes(PairedFiles):
     :param root: folder that holds `labels.csv` and the frames.
     :param min_box_pixels: drop boxes of a smaller area, in pixels of the frame as filed.
     :param divide: make picture and mask so many times smaller.
-    :param part: draw 'train', 'val' or 'test' of the frames (default: all).
+    :param part: draw 'train', 'val' or 'test' of the frames (default: all), by stretches of a
+        fortieth of the drive: a frame's neighbours show the same cars.
     :param shares: of these parts.
     :param seed: of the draw.
     :param samples: take so many of the part (default: all).
@@ -53,7 +55,8 @@ class CarBoxes(PairedFiles):
                 raise DatasetError(f'{name} must be a whole number from {low}, not {value!r}')
         path = Path(root) / 'labels.csv'
         boxes = read_boxes(path)
-        names = choose(sorted(boxes), part, shares, seed, samples, str)
+        names = choose(sorted(boxes), part, shares, seed, samples,
+                       _stretches(sorted(boxes)).__getitem__)
         super().__init__([(path.with_name(name), path) for name in names],
                          load_label_space('car'), f'named in {path}')
         self.boxes = [[box for box in boxes[name] if _area(box) >= min_box_pixels]
@@ -111,6 +114,11 @@ def read_boxes(path: Path) -> dict[str, list[Box]]:
         raise DatasetError(f'{path}: {crossed} of {count} boxes end before they begin; the '
                            'columns must hold xmin,ymin,xmax,ymax,frame,label')
     return boxes
+
+
+def _stretches(names: Sequence[str]) -> dict[str, str]:
+    """Return the stretch of the drive that each frame is in; names are in order of time."""
+    return {name: str(index * STRETCHES // len(names)) for index, name in enumerate(names)}
 
 
 def _parse(row: Sequence[str], where: str) -> tuple[Box, str, str]:

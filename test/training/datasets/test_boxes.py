@@ -68,6 +68,19 @@ def test_parts_are_drawn_by_the_seed(root):
         CarBoxes(root, part='val', shares=[1, 0, 0])
 
 
+def test_neighbours_stay_together(tmp_path, write):
+    """Parts change only between stretches, a fortieth of the drive each."""
+    names = [f'{index:03}.jpg' for index in range(400)]
+    for name in names:
+        (tmp_path / name).touch()
+    write('labels.csv', HEADER + ''.join(f'0,0,3,3,{name},Car,\n' for name in names))
+    part_of = {path.name: part for part in ('train', 'val', 'test')
+               for path in CarBoxes(tmp_path, part=part).images}
+    assert len(part_of) == 400
+    breaks = [name for name, after in zip(names, names[1:]) if part_of[name] != part_of[after]]
+    assert breaks and all(int(name[:3]) % 10 == 9 for name in breaks)
+
+
 @pytest.mark.parametrize('line, reason', [
     ('1,2,3,x,a.jpg,Car,', 'line 2 is not xmin,ymin,xmax,ymax,frame,label: 1,2,3,x,a.jpg,Car,'),
     ('1,2,3,4', 'line 2 is not xmin,ymin,xmax,ymax,frame,label: 1,2,3,4'),
