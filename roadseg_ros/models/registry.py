@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
 
 from roadseg_ros.checkpoint import Checkpoint, CheckpointError
-from roadseg_ros.models.fcn8s import Fcn8s
 from roadseg_ros.models.network import Network
-from roadseg_ros.models.segnet import SegNet, SegNetBasic
-from roadseg_ros.models.u_lite import ULite
-from roadseg_ros.models.unet import UNet
-from roadseg_ros.models.unet_classic import ClassicUNet
 
-NETWORKS: dict[str, type[Network]] = {
-    'fcn8s': Fcn8s,
-    'segnet': SegNet,
-    'segnet_basic': SegNetBasic,
-    'u_lite': ULite,
-    'unet': UNet,
-    'unet_classic': ClassicUNet,
+# module and class; a module is imported only when its network is asked for
+NETWORKS = {
+    'fcn8s': 'fcn8s.Fcn8s',
+    'segnet': 'segnet.SegNet',
+    'segnet_basic': 'segnet.SegNetBasic',
+    'swiftnet': 'swiftnet.SwiftNet',
+    'u_lite': 'u_lite.ULite',
+    'unet': 'unet.UNet',
+    'unet_classic': 'unet_classic.ClassicUNet',
 }
+
+
+def network_class(architecture: str) -> type[Network]:
+    """
+    Return the class of a network.
+
+    :param architecture: a name in `NETWORKS`.
+    :raises ValueError: unknown name (the known ones are listed).
+    """
+    if not isinstance(architecture, str) or architecture not in NETWORKS:
+        raise ValueError(f'unknown network {architecture!r}; known: {", ".join(NETWORKS)}')
+    module, _, name = NETWORKS[architecture].partition('.')
+    kind: type[Network] = getattr(import_module(f'roadseg_ros.models.{module}'), name)
+    return kind
 
 
 def build_network(architecture: str, arguments: Mapping[str, Any]) -> Network:
@@ -34,10 +46,9 @@ def build_network(architecture: str, arguments: Mapping[str, Any]) -> Network:
     :param arguments: keyword arguments of its constructor.
     :raises ValueError: unknown name (the known ones are listed) or arguments that do not fit.
     """
-    if not isinstance(architecture, str) or architecture not in NETWORKS:
-        raise ValueError(f'unknown network {architecture!r}; known: {", ".join(NETWORKS)}')
+    kind = network_class(architecture)
     try:
-        return NETWORKS[architecture](**arguments)
+        return kind(**arguments)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f'network {architecture}: {error}') from error
 

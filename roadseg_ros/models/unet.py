@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import timm
 import torch
 from torch import nn, Tensor
 
+from roadseg_ros.models.backbone import timm_encoder
 from roadseg_ros.models.network import double_conv, Network, upsample
 
 
@@ -29,16 +28,7 @@ class UNet(Network):
     def __init__(self, num_classes: int, encoder: str = 'tf_efficientnet_lite0',
                  decoder_channels: Sequence[int] = (128, 96, 64, 32)) -> None:
         super().__init__(num_classes)
-        # timm also takes hub addresses here and would download: only its own names pass
-        if encoder not in timm.list_models():
-            raise ValueError(f'timm has no encoder {encoder!r}; try tf_efficientnet_lite0, '
-                             'tf_efficientnet_lite2 or resnet18')
-        self.encoder = timm.create_model(encoder, features_only=True, pretrained=False)
-        stages: Any = self.encoder.feature_info
-        channels, strides = stages.channels(), stages.reduction()
-        if len(decoder_channels) != len(channels) - 1:
-            raise ValueError(f'{encoder} has {len(channels)} strides, so the decoder needs '
-                             f'{len(channels) - 1} widths, not {len(decoder_channels)}')
+        self.encoder, channels, strides = timm_encoder(encoder, len(decoder_channels))
         self.input_stride = strides[-1]
         self.output_stride = strides[0]
         inputs = [channels[-1], *decoder_channels[:-1]]

@@ -15,6 +15,7 @@ SLIM = {
                'learned_upsampling': True}],
     'segnet': [{'channels': (16, 32, 32, 32, 32)}],
     'segnet_basic': [{'width': 16}],
+    'swiftnet': [{'decoder_channels': (32, 32, 32, 32)}],
     'unet': [{'decoder_channels': (32, 32, 32, 32)}],
     'unet_classic': [{'channels': (16, 32, 64)},
                      {'channels': (16, 32), 'padding': 'valid', 'batch_norm': True}],

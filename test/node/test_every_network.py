@@ -15,6 +15,7 @@ from roadseg_ros.models.registry import build_network, NETWORKS, state_arrays
 CAMERA = '/networks/image_raw'
 SLIM = {'fcn8s': {'channels': (4, 8, 8, 8, 8), 'head_channels': 8},
         'segnet': {'channels': (4, 8, 8, 8, 8)}, 'segnet_basic': {'width': 4},
+        'swiftnet': {'decoder_channels': (8, 8, 8, 8)},
         'u_lite': {'channels': (4, 8, 8, 8)}, 'unet': {'decoder_channels': (8, 8, 8, 8)},
         'unet_classic': {'channels': (4, 8, 8, 8, 8)}}
 

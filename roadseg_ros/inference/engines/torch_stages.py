@@ -11,7 +11,7 @@ import torch
 from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.network import Staged
-from roadseg_ros.models.registry import NETWORKS
+from roadseg_ros.models.registry import network_class, NETWORKS
 
 Features = tuple[torch.Tensor, ...]
 
@@ -46,7 +46,7 @@ class TorchStages:
                  ) -> None:
         network = module.network
         if not isinstance(network, Staged):
-            staged = [name for name, kind in NETWORKS.items() if issubclass(kind, Staged)]
+            staged = [name for name in NETWORKS if issubclass(network_class(name), Staged)]
             raise EngineError(
                 f'cache policy clockwork needs a network in stages ({", ".join(staged)}), '
                 f'which {type(network).__name__} is not; use policy warp')
