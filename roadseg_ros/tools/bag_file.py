@@ -34,10 +34,11 @@ class BagFile:
 
     :param path: ends in `.mcap` or `.db3`; replaced, its folder is made.
     :param topics: message type by topic.
+    :param folder: to lie in until it is whole; must not exist (default: a new one beside).
     """
 
-    def __init__(self, path: Path, topics: Mapping[str, str]) -> None:
-        self._path, self._topics = path, topics
+    def __init__(self, path: Path, topics: Mapping[str, str], folder: Path | None = None) -> None:
+        self._path, self._topics, self._wanted_folder = path, topics, folder
         self._written = 0
         self._failure: Exception | None = None
 
@@ -49,7 +50,7 @@ class BagFile:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._folder = Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=self._path.parent))
+            self._folder = self._make_folder()
         except OSError as error:
             raise self._said(error) from error
         try:
@@ -58,6 +59,13 @@ class BagFile:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise self._said(error) from error
         return self
+
+    def _make_folder(self) -> Path:
+        """Make the folder to lie in until it is whole."""
+        if self._wanted_folder is None:
+            return Path(tempfile.mkdtemp(prefix=PARTIAL_PREFIX, dir=self._path.parent))
+        self._wanted_folder.mkdir()
+        return self._wanted_folder
 
     def _open(self) -> None:
         """Start a bag with the topics and no messages."""
@@ -107,6 +115,12 @@ class BagFile:
             with suppress(*STORAGE_ERRORS):
                 self._writer.abort()
             raise self._said(error, f'; what could be written is in {self._file}') from error
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def abandon(self) -> None:
+        """Leave nothing of it."""
+        with suppress(*STORAGE_ERRORS):
+            self._writer.abort()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _said(self, error: Exception, more: str = '') -> SinkError:

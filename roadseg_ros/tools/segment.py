@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 import cv2
+import numpy as np
 from tqdm import tqdm
 
 from roadseg_ros.checkpoint import default_checkpoint_path
@@ -22,7 +23,9 @@ from roadseg_ros.overlay import blend
 from roadseg_ros.tools.arguments import positive
 from roadseg_ros.tools.bag_file import SinkError
 from roadseg_ros.tools.compare_cache import compare_cache, DEFAULT_FRAMES
-from roadseg_ros.tools.frames import Source, SourceError
+from roadseg_ros.tools.frames import Frame, Source, SourceError
+from roadseg_ros.tools.progress import Entry, Progress, progress_path
+from roadseg_ros.tools.resume import described, FRESH_START, trusted
 from roadseg_ros.tools.sinks import make_sink, output_path, Sink
 from roadseg_ros.tools.sources import DEFAULT_RATE_HZ, open_source, SUPPORTED
 
@@ -34,11 +37,22 @@ class Tally:
     """What became of the frames; `damage` says why reading ended early."""
 
     written: int = 0
-    errors: list[dict[str, str]] = field(default_factory=list)
+    errors: list[Entry] = field(default_factory=list)
     sizes: dict[str, int] = field(default_factory=dict)
     made: Counter[str] = field(default_factory=Counter)
+    resumed: int = 0
     seconds: float = 0.0
     damage: str | None = None
+
+    def take(self, entry: Entry) -> None:
+        """Count what became of a frame, and say what failed."""
+        if 'error' in entry:
+            self.errors.append(entry)
+            tqdm.write(f'roadseg segment: {entry["frame"]}: {entry["error"]}', file=sys.stderr)
+            return
+        self.sizes[entry['size']] = self.sizes.get(entry['size'], 0) + 1
+        self.made[entry['made']] += 1
+        self.written += 1
 
 
 def add_parser(subparsers: Any) -> None:
@@ -47,7 +61,8 @@ def add_parser(subparsers: Any) -> None:
         'segment', help='segment images, a video or a bag',
         description='Segment every frame once, in order, as the node does. Exit status: 0 all '
                     'done, 1 some frames failed (the others are done), 2 nothing more could be '
-                    'done, 130 interrupted, 143 ended by SIGTERM; finished frames remain.')
+                    'done, 130 interrupted, 143 ended by SIGTERM; finished frames remain, and '
+                    '--resume goes on after them.')
     parser.add_argument('input', type=Path, metavar='INPUT', help=SUPPORTED)
     parser.add_argument(
         '--out', type=Path,
@@ -58,6 +73,9 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--overlay', action='store_true',
                         help='add pictures with the classes in colour: in the folder OUT_overlay '
                              'beside OUT, or on the topics .../overlay/compressed of the bag')
+    parser.add_argument('--resume', action='store_true',
+                        help='go on with the interrupted run that left OUT, also one that was '
+                             'killed; input, options and weights must be the same')
     parser.add_argument('--checkpoint', type=Path,
                         help='.safetensors file to use instead of the packaged one')
     parser.add_argument('--device', default='auto', help='auto (default), cpu, cuda or cuda:N')
@@ -107,11 +125,18 @@ def run(options: argparse.Namespace) -> int:
     with open_source(options.input, options.topic, options.rate) as source:
         if source.note:
             print(f'roadseg segment: {source.note}', file=sys.stderr)
-        sink = make_sink(options.out, source, options.overlay)
-        segmenter = Segmenter(options.checkpoint or default_checkpoint_path(),
-                              device=options.device, engine=options.engine, cache=cache)
-        with sink:
-            tally = segment_all(source, segmenter, sink, options.overlay)
+        checkpoint = options.checkpoint or default_checkpoint_path()
+        resume = options.resume and progress_path(options.out).is_file()
+        sink = make_sink(options.out, source, options.overlay, resume)
+        segmenter = Segmenter(checkpoint, device=options.device, engine=options.engine,
+                              cache=cache)
+        progress = Progress(options.out, described(options, source, segmenter, checkpoint))
+        if resume:
+            progress.load()
+            progress.entries = trusted(progress.entries, sink, cache.policy != 'off')
+        with progress, sink:
+            tally = segment_all(source, segmenter, sink, options.overlay, progress)
+        progress.finish()
     _print_summary(options, source, segmenter, tally)
     if tally.damage:
         raise SourceError(tally.damage)
@@ -126,6 +151,8 @@ def _cache_settings(options: argparse.Namespace) -> CacheSettings:
     """
     if options.out is None and not options.compare_cache:
         raise ValueError('--out is needed, the folder or bag to write to')
+    if options.resume and options.compare_cache:
+        raise ValueError('--resume goes on with writing masks, --compare-cache writes none')
     if options.frames is not None and not options.compare_cache:
         raise ValueError('--frames goes with --compare-cache')
     asked = options.cache is not None or options.cache_interval is not None or options.overlay
@@ -139,50 +166,63 @@ def _cache_settings(options: argparse.Namespace) -> CacheSettings:
                          CacheSettings.interval if interval is None else interval)
 
 
-def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool) -> Tally:
+def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool,
+                progress: Progress) -> Tally:
     """
     Segment each frame of a source; a bad one is reported and the next one taken.
 
-    :return: what became of them.
+    :param progress: notes what became of them; those it holds are passed over.
+    :return: what became of them, those passed over among them.
     :raises SinkError: nothing more can be written.
     """
-    tally, start = Tally(), time.perf_counter()
+    tally, done, start = Tally(), len(progress.entries), time.perf_counter()
+    for entry in progress.entries:
+        tally.take(entry)
+    tally.resumed = tally.written
     # the table is RGB, the frames are BGR
-    colors = segmenter.labels.color_table[:, ::-1].copy()
+    colors = segmenter.labels.color_table[:, ::-1].copy() if overlay else None
     try:
-        for frame in tqdm(source, total=source.count, unit='frame', disable=None):
-            try:
-                picture = frame.decode()
-                result = segmenter.segment([picture], [frame.stream], [frame.stamp_ns])[0]
-                mask = result.class_ids
-                sink.write(frame, mask,
-                           blend(picture, mask, colors, OVERLAY_ALPHA) if overlay else None)
-            except SinkError:
-                raise
-            except (ValueError, cv2.error) as error:
-                tally.errors.append({'frame': frame.label, 'error': str(error)})
-                tqdm.write(f'roadseg segment: {frame.label}: {error}', file=sys.stderr)
+        for index, frame in enumerate(tqdm(source, total=source.count, unit='frame',
+                                           disable=None)):
+            if index < done:
                 continue
-            size = f'{mask.shape[1]}x{mask.shape[0]}'
-            tally.sizes[size] = tally.sizes.get(size, 0) + 1
-            tally.made[result.made] += 1
-            tally.written += 1
+            if index % FRESH_START == 0:
+                segmenter.reset_cache()
+            entry = _segment_one(frame, segmenter, sink, colors)
+            progress.add(entry)
+            tally.take(entry)
     except SourceError as error:
         tally.damage = str(error)
     tally.seconds = time.perf_counter() - start
     return tally
 
 
+def _segment_one(frame: Frame, segmenter: Segmenter, sink: Sink, colors: np.ndarray | None
+                 ) -> Entry:
+    """Segment and write a frame; return what became of it."""
+    try:
+        picture = frame.decode()
+        result = segmenter.segment([picture], [frame.stream], [frame.stamp_ns])[0]
+        mask = result.class_ids
+        file = sink.write(frame, mask, None if colors is None else
+                          blend(picture, mask, colors, OVERLAY_ALPHA))
+    except SinkError:
+        raise
+    except (ValueError, cv2.error) as error:
+        return {'frame': frame.label, 'error': str(error)}
+    return {'file': file, 'size': f'{mask.shape[1]}x{mask.shape[0]}', 'made': result.made}
+
+
 def _print_summary(options: argparse.Namespace, source: Source, segmenter: Segmenter,
                    tally: Tally) -> None:
     """Print what was done, for people or for scripts."""
-    fps = tally.written / tally.seconds if tally.seconds else 0.0
+    fps = (tally.written - tally.resumed) / tally.seconds if tally.seconds else 0.0
     if options.json:
         print(json.dumps({
             'input': str(options.input), 'kind': source.kind, 'out': str(options.out),
-            'frames': tally.written, 'failed': len(tally.errors), 'errors': tally.errors,
-            'announced': source.count, 'damage': tally.damage, 'sizes': tally.sizes,
-            'cache': segmenter.cache.policy, 'made': tally.made,
+            'frames': tally.written, 'resumed': tally.resumed, 'failed': len(tally.errors),
+            'errors': tally.errors, 'announced': source.count, 'damage': tally.damage,
+            'sizes': tally.sizes, 'cache': segmenter.cache.policy, 'made': tally.made,
             'topics': list(source.topics) if source.kind == 'bag' else [],
             'seconds': round(tally.seconds, 3), 'fps': round(fps, 2),
             'device': segmenter.device, 'engine': segmenter.engine}, indent=2))
@@ -191,6 +231,7 @@ def _print_summary(options: argparse.Namespace, source: Source, segmenter: Segme
     fewer = f' (the input announces {source.count})' if found < (source.count or 0) else ''
     made = '' if segmenter.cache.policy == 'off' else ''.join(
         f', {count} {how}' for how, count in tally.made.items())
-    print(f'{tally.written} written to {options.out}{made}, {len(tally.errors)} failed{fewer}; '
-          f'{tally.seconds:.1f} s, {fps:.1f} frames/s on {segmenter.device} '
-          f'({segmenter.engine})')
+    before = f' ({tally.resumed} of them before)' if tally.resumed else ''
+    print(f'{tally.written} written to {options.out}{before}{made}, '
+          f'{len(tally.errors)} failed{fewer}; {tally.seconds:.1f} s, {fps:.1f} frames/s on '
+          f'{segmenter.device} ({segmenter.engine})')

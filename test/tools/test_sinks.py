@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from roadseg_ros.tools import sinks
+from roadseg_ros.tools import folder_sink
+from roadseg_ros.tools.bag_file import SinkError
 from roadseg_ros.tools.frames import Frame, Source
-from roadseg_ros.tools.sinks import make_sink, output_path, SinkError, UnwritableFrame
+from roadseg_ros.tools.picture_files import UnwritableFrame
+from roadseg_ros.tools.sinks import make_sink, output_path
 
 
 class Log(Source):
@@ -113,7 +115,7 @@ def test_full_disk_ends_a_folder(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, 'No space left on device', str(path))
 
     with make_sink(tmp_path / 'out', Log('/cam'), overlay=False) as sink:
-        monkeypatch.setattr(sinks, '_write_whole', full)
+        monkeypatch.setattr(folder_sink, 'write_whole', full)
         with pytest.raises(SinkError, match=r'cannot write to .*out: No space left'):
             sink.write(frame_at(0), MASK, None)
 
