@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
+from pathlib import Path
 
 
 def positive(text: str) -> float:
@@ -15,3 +16,15 @@ def positive(text: str) -> float:
     if not 0 < value < float('inf'):
         raise ArgumentTypeError(f'must be positive, not {text}')
     return value
+
+
+def new_folder(folder: Path) -> Path:
+    """
+    Return the folder to write to, which is new or empty.
+
+    :raises ValueError: it is taken.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ValueError(f'{folder} exists and is not an empty folder; nothing is overwritten: '
+                         'remove it or choose another --out')
+    return folder

@@ -24,6 +24,7 @@ from roadseg_ros.inference.comparison import (
     Shot,
 )
 from roadseg_ros.inference.segmenter import Segmenter
+from roadseg_ros.tools.arguments import new_folder
 from roadseg_ros.tools.frames import Source, SourceError
 from roadseg_ros.tools.sources import open_source
 
@@ -42,10 +43,10 @@ def compare_cache(options: argparse.Namespace) -> int:
     :return: exit status, 1 if a frame could not be read.
     :raises ValueError: input, output or checkpoint cannot be used.
     """
-    wanted = DEFAULT_FRAMES if options.frames is None else options.frames
+    wanted = DEFAULT_FRAMES if options.first is None else options.first
     if wanted < 2:
-        raise ValueError(f'--frames {wanted} leaves nothing to reuse; 2 or more')
-    folder = _new_folder(options.out or DEFAULT_FOLDER)
+        raise ValueError(f'--first {wanted} leaves nothing to reuse; 2 or more')
+    folder = new_folder(options.out or DEFAULT_FOLDER)
     errors: list[str] = []
     with open_source(options.input, options.topic, options.rate) as source:
         segmenter = Segmenter(options.checkpoint or default_checkpoint_path(),
@@ -72,14 +73,6 @@ def compare_cache(options: argparse.Namespace) -> int:
         print(f'{frames} frames, {segmenter.device} ({segmenter.engine}); agreement is with '
               f'every-frame masks, time the segmenter\'s alone; written to {folder}')
     return 1 if errors else 0
-
-
-def _new_folder(folder: Path) -> Path:
-    """Return the folder to write to, which is new or empty."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f'{folder} exists and is not an empty folder; nothing is overwritten: '
-                         'remove it or choose another --out')
-    return folder
 
 
 def _shots(source: Source, wanted: int, errors: list[str]) -> Iterator[Shot]:

@@ -3,56 +3,26 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
-from dataclasses import dataclass, field
 import json
 from pathlib import Path
 import sys
-import time
 from typing import Any
 
 import cv2
-import numpy as np
-from tqdm import tqdm
 
 from roadseg_ros.checkpoint import default_checkpoint_path
 from roadseg_ros.inference.engines import ENGINES
 from roadseg_ros.inference.refresh import CacheSettings, POLICIES
 from roadseg_ros.inference.segmenter import Segmenter
-from roadseg_ros.overlay import blend
 from roadseg_ros.tools.arguments import positive
-from roadseg_ros.tools.bag_file import SinkError
 from roadseg_ros.tools.compare_cache import compare_cache, DEFAULT_FRAMES
-from roadseg_ros.tools.frames import Frame, Source, SourceError
-from roadseg_ros.tools.progress import Entry, Progress, progress_path
-from roadseg_ros.tools.resume import described, FRESH_START, trusted
-from roadseg_ros.tools.sinks import make_sink, output_path, Sink
+from roadseg_ros.tools.frames import Source, SourceError
+from roadseg_ros.tools.progress import Progress, progress_path
+from roadseg_ros.tools.propose import propose
+from roadseg_ros.tools.resume import described, trusted
+from roadseg_ros.tools.segment_frames import segment_all, Tally
+from roadseg_ros.tools.sinks import make_sink, output_path
 from roadseg_ros.tools.sources import DEFAULT_RATE_HZ, open_source, SUPPORTED
-
-OVERLAY_ALPHA = 0.5
-
-
-@dataclass
-class Tally:
-    """What became of the frames; `damage` says why reading ended early."""
-
-    written: int = 0
-    errors: list[Entry] = field(default_factory=list)
-    sizes: dict[str, int] = field(default_factory=dict)
-    made: Counter[str] = field(default_factory=Counter)
-    resumed: int = 0
-    seconds: float = 0.0
-    damage: str | None = None
-
-    def take(self, entry: Entry) -> None:
-        """Count what became of a frame, and say what failed."""
-        if 'error' in entry:
-            self.errors.append(entry)
-            tqdm.write(f'roadseg segment: {entry["frame"]}: {entry["error"]}', file=sys.stderr)
-            return
-        self.sizes[entry['size']] = self.sizes.get(entry['size'], 0) + 1
-        self.made[entry['made']] += 1
-        self.written += 1
 
 
 def add_parser(subparsers: Any) -> None:
@@ -73,6 +43,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--overlay', action='store_true',
                         help='add pictures with the classes in colour: in the folder OUT_overlay '
                              'beside OUT, or on the topics .../overlay/compressed of the bag')
+    parser.add_argument('--frames', type=int, metavar='N',
+                        help='choose the N frames most worth a label, uncertain ones and each '
+                             'another, and write them to the folder OUT with proposed masks '
+                             'that LabelMe and CVAT open and training reads')
     parser.add_argument('--resume', action='store_true',
                         help='go on with the interrupted run that left OUT, also one that was '
                              'killed; input, options and weights must be the same')
@@ -102,7 +76,7 @@ def _add_cache_arguments(parser: argparse.ArgumentParser) -> None:
                              'fast each is and how far its masks agree with every-frame ones, as '
                              'comparison.csv and comparison.png, to the folder --out (default: '
                              'cache_comparison)')
-    parser.add_argument('--frames', type=int, metavar='N',
+    parser.add_argument('--first', type=int, metavar='N',
                         help='how many frames to compare on, from the beginning '
                              f'(default: {DEFAULT_FRAMES})')
 
@@ -121,6 +95,8 @@ def run(options: argparse.Namespace) -> int:
     cache = _cache_settings(options)
     if options.compare_cache:
         return compare_cache(options)
+    if options.frames is not None:
+        return propose(options)
     options.out = output_path(options.out)
     with open_source(options.input, options.topic, options.rate) as source:
         if source.note:
@@ -151,66 +127,22 @@ def _cache_settings(options: argparse.Namespace) -> CacheSettings:
     """
     if options.out is None and not options.compare_cache:
         raise ValueError('--out is needed, the folder or bag to write to')
-    if options.resume and options.compare_cache:
-        raise ValueError('--resume goes on with writing masks, --compare-cache writes none')
-    if options.frames is not None and not options.compare_cache:
-        raise ValueError('--frames goes with --compare-cache')
-    asked = options.cache is not None or options.cache_interval is not None or options.overlay
-    if options.compare_cache and asked:
+    if options.first is not None and not options.compare_cache:
+        raise ValueError('--first goes with --compare-cache')
+    masks = {'--cache': options.cache, '--cache-interval': options.cache_interval,
+             '--overlay': options.overlay or None, '--resume': options.resume or None}
+    asked = ', '.join(name for name, value in masks.items() if value is not None)
+    if options.compare_cache and (asked or options.frames is not None):
         raise ValueError('--compare-cache runs every policy and writes no pictures of frames: '
-                         'leave --cache, --cache-interval and --overlay out')
+                         f'leave {asked or "--frames"} out')
+    if options.frames is not None and asked:
+        raise ValueError(f'--frames writes frames to label, each as the network sees it: '
+                         f'leave {asked} out')
     if options.cache is None and options.cache_interval is not None:
         raise ValueError('--cache-interval goes with --cache POLICY')
     interval = options.cache_interval
     return CacheSettings(options.cache or 'off',
                          CacheSettings.interval if interval is None else interval)
-
-
-def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool,
-                progress: Progress) -> Tally:
-    """
-    Segment each frame of a source; a bad one is reported and the next one taken.
-
-    :param progress: notes what became of them; those it holds are passed over.
-    :return: what became of them, those passed over among them.
-    :raises SinkError: nothing more can be written.
-    """
-    tally, done, start = Tally(), len(progress.entries), time.perf_counter()
-    for entry in progress.entries:
-        tally.take(entry)
-    tally.resumed = tally.written
-    # the table is RGB, the frames are BGR
-    colors = segmenter.labels.color_table[:, ::-1].copy() if overlay else None
-    try:
-        for index, frame in enumerate(tqdm(source, total=source.count, unit='frame',
-                                           disable=None)):
-            if index < done:
-                continue
-            if index % FRESH_START == 0:
-                segmenter.reset_cache()
-            entry = _segment_one(frame, segmenter, sink, colors)
-            progress.add(entry)
-            tally.take(entry)
-    except SourceError as error:
-        tally.damage = str(error)
-    tally.seconds = time.perf_counter() - start
-    return tally
-
-
-def _segment_one(frame: Frame, segmenter: Segmenter, sink: Sink, colors: np.ndarray | None
-                 ) -> Entry:
-    """Segment and write a frame; return what became of it."""
-    try:
-        picture = frame.decode()
-        result = segmenter.segment([picture], [frame.stream], [frame.stamp_ns])[0]
-        mask = result.class_ids
-        file = sink.write(frame, mask, None if colors is None else
-                          blend(picture, mask, colors, OVERLAY_ALPHA))
-    except SinkError:
-        raise
-    except (ValueError, cv2.error) as error:
-        return {'frame': frame.label, 'error': str(error)}
-    return {'file': file, 'size': f'{mask.shape[1]}x{mask.shape[0]}', 'made': result.made}
 
 
 def _print_summary(options: argparse.Namespace, source: Source, segmenter: Segmenter,

@@ -71,10 +71,10 @@ def test_compare(tmp_path, folder, segment, capsys):
 
 
 def test_compare_prints_a_table(tmp_path, folder, segment, capsys, monkeypatch):
-    """Without --json lines for people; the folder has a name of its own; --frames limits."""
+    """Without --json lines for people; the folder has a name of its own; --first limits."""
     monkeypatch.chdir(tmp_path)
     (folder / '1.png').write_bytes(b'broken')
-    assert segment(folder, '--compare-cache', '--frames', 4) == 1
+    assert segment(folder, '--compare-cache', '--first', 4) == 1
     captured = capsys.readouterr()
     assert '1.png: broken' in captured.err
     lines = captured.out.splitlines()
@@ -87,13 +87,19 @@ def test_compare_prints_a_table(tmp_path, folder, segment, capsys, monkeypatch):
 
 @pytest.mark.parametrize('options, said', [
     ([], '--out is needed'),
-    (['--out', 'x', '--frames', '3'], '--frames goes with --compare-cache'),
+    (['--out', 'x', '--first', '3'], '--first goes with --compare-cache'),
     (['--out', 'x', '--cache-interval', '3'], '--cache-interval goes with --cache'),
     (['--out', 'x', '--cache', 'sometimes'], "unknown cache policy 'sometimes'; supported: off"),
     (['--out', 'x', '--cache', 'warp', '--cache-interval', '0'], 'at least 1 frame, not 0'),
     (['--compare-cache', '--cache', 'warp'], '--compare-cache runs every policy'),
     (['--compare-cache', '--overlay'], '--compare-cache runs every policy'),
-    (['--compare-cache', '--frames', '1'], '--frames 1 leaves nothing to reuse'),
+    (['--compare-cache', '--first', '1'], '--first 1 leaves nothing to reuse'),
+    (['--compare-cache', '--resume'], 'leave --resume out'),
+    (['--compare-cache', '--frames', '3'], 'leave --frames out'),
+    (['--out', 'x', '--frames', '3', '--cache', 'warp'], '--frames writes frames to label'),
+    (['--out', 'x', '--frames', '3', '--overlay', '--resume'], 'leave --overlay, --resume out'),
+    (['--out', 'x', '--frames', '0'], '--frames 0 chooses nothing; 1 or more'),
+    (['--out', '.', '--frames', '3'], '. exists and is not an empty folder'),
     (['--compare-cache', '--out', '.'], '. exists and is not an empty folder'),
 ])
 def test_refused_in_one_line(tmp_path, folder, checkpoint_path, options, said, monkeypatch, capfd):

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from roadseg_ros.inference.segmenter import Segmenter
-from roadseg_ros.tools import resume
-from roadseg_ros.tools import segment as command
+from roadseg_ros.tools import resume, segment_frames
 from roadseg_ros.tools.progress import progress_path
 
 COUNT = 12
@@ -151,7 +150,7 @@ def test_killed_and_resumed(tmp_path, log, segment, checkpoint_path, bags, capsy
 def test_with_a_cache_it_goes_on_from_a_fresh_start(tmp_path, log, segment, interrupt, bags,
                                                     monkeypatch, capsys, out):
     monkeypatch.setattr(resume, 'FRESH_START', 4)
-    monkeypatch.setattr(command, 'FRESH_START', 4)
+    monkeypatch.setattr(segment_frames, 'FRESH_START', 4)
     arguments = ['--cache', 'warp', '--cache-interval', '3', '--topic', '/l/image_raw', '--json']
     assert segment(log, '--out', tmp_path / 'whole' / out, *arguments) == 0
     wanted = json.loads(capsys.readouterr().out)
