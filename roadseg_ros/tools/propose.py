@@ -14,6 +14,7 @@ from tqdm import tqdm
 from roadseg_ros.checkpoint import default_checkpoint_path
 from roadseg_ros.inference.segmenter import Segmentation, Segmenter
 from roadseg_ros.tools.arguments import new_folder
+from roadseg_ros.tools.bag_file import STORAGES
 from roadseg_ros.tools.frames import SourceError
 from roadseg_ros.tools.proposals import Proposals
 from roadseg_ros.tools.selection import Candidate, describe, Selection
@@ -34,6 +35,8 @@ def propose(options: argparse.Namespace) -> int:
     """
     if options.frames < 1:
         raise ValueError(f'--frames {options.frames} chooses nothing; 1 or more')
+    if options.out.suffix.lower() in STORAGES:
+        raise ValueError(f'--frames writes a folder of pictures, not a bag: --out {options.out}')
     folder = new_folder(options.out)
     survey = Survey(options)
     chosen = survey.choose(options.frames)

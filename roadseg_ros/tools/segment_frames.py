@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+import signal
 import sys
+import threading
 import time
 
 import cv2
@@ -83,10 +87,29 @@ def _segment_one(frame: Frame, segmenter: Segmenter, sink: Sink, colors: np.ndar
         picture = frame.decode()
         result = segmenter.segment([picture], [frame.stream], [frame.stamp_ns])[0]
         mask = result.class_ids
-        file = sink.write(frame, mask, None if colors is None else
-                          blend(picture, mask, colors, OVERLAY_ALPHA))
+        overlay = None if colors is None else blend(picture, mask, colors, OVERLAY_ALPHA)
+        with unbroken():
+            file = sink.write(frame, mask, overlay)
     except SinkError:
         raise
     except (ValueError, cv2.error) as error:
         return {'frame': frame.label, 'error': str(error)}
     return {'file': file, 'size': f'{mask.shape[1]}x{mask.shape[0]}', 'made': result.made}
+
+
+@contextmanager
+def unbroken() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM wait: half a message would spoil the bag that it is in."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: waiting.append(number))
+              for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if waiting:
+        signal.raise_signal(waiting[0])

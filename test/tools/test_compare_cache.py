@@ -99,6 +99,7 @@ def test_compare_prints_a_table(tmp_path, folder, segment, capsys, monkeypatch):
     (['--out', 'x', '--frames', '3', '--cache', 'warp'], '--frames writes frames to label'),
     (['--out', 'x', '--frames', '3', '--overlay', '--resume'], 'leave --overlay, --resume out'),
     (['--out', 'x', '--frames', '0'], '--frames 0 chooses nothing; 1 or more'),
+    (['--out', 'x.mcap', '--frames', '3'], '--frames writes a folder of pictures, not a bag'),
     (['--out', '.', '--frames', '3'], '. exists and is not an empty folder'),
     (['--compare-cache', '--out', '.'], '. exists and is not an empty folder'),
 ])

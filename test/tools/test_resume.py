@@ -15,6 +15,7 @@ import pytest
 
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.tools import resume, segment_frames
+from roadseg_ros.tools.bag_file import BagFile
 from roadseg_ros.tools.progress import progress_path
 
 COUNT = 12
@@ -160,6 +161,28 @@ def test_with_a_cache_it_goes_on_from_a_fresh_start(tmp_path, log, segment, inte
     found = json.loads(capsys.readouterr().out)
     assert found['resumed'] == 4 and found['made'] == wanted['made']
     assert content(tmp_path / out, bags) == content(tmp_path / 'whole' / out, bags)
+
+
+@pytest.mark.parametrize('how, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_a_frame_is_written_waits(tmp_path, images, segment, bags, monkeypatch,
+                                                 how, status):
+    """The frame is whole, and the bag finished."""
+    write, calls = BagFile.write, iter(range(99))
+
+    def signalled(self, *message):
+        if next(calls) == 5:  # the overlay of the third frame
+            signal.raise_signal(how)
+        write(self, *message)
+
+    monkeypatch.setattr(BagFile, 'write', signalled)
+    arguments = [images, '--out', tmp_path / 'masks.mcap', '--overlay']
+    if how == signal.SIGTERM:
+        with pytest.raises(SystemExit) as ended:
+            segment(*arguments)
+        assert ended.value.code == status
+    else:
+        assert segment(*arguments) == status
+    assert len(bags.read(tmp_path / 'masks.mcap')) == 6
 
 
 def cut_mask(out: Path) -> None:
