@@ -9,6 +9,7 @@ Judge a checkpoint on labelled frames with the segmenter that the node runs.
         part: val, shares: [80, 20, 0]}' \\
         --checkpoint runs/fcn8s_kitti_road/last.safetensors --metrics all --report report
     python -m training.evaluate --cache warp --cache-interval 3
+    python -m training.evaluate --conditions
 
 With --metrics more is measured by class: pixels (precision, recall, F1; frequency-weighted IoU),
 baseline (the mean share of a frame that is the class: the IoU of saying that class everywhere),
@@ -19,6 +20,9 @@ With --cache the frames are those of one drive, played with the policy and witho
 class is the mean over all phases of the key clock; temporal consistency is the mean IoU of each
 mask with the one before carried along the flow; frames per second are the segmenter's, measured
 in turns.
+
+With --conditions every frame is judged also at dusk, in rain, at half and at double size, mirrored
+and with a bonnet in view, all of them made from the frame.
 """
 
 from __future__ import annotations
@@ -43,6 +47,7 @@ from roadseg_ros.labels import LabelSpace
 from roadseg_ros.metrics import ConfusionMatrix, rounded
 from roadseg_ros.scenes import Drive
 from training.cache_report import cache_report, cache_table
+from training.conditions import compare_conditions, conditions_table
 from training.datasets import DATASETS, make_dataset
 from training.datasets.frames import Frame
 from training.metrics import METRICS, Metrics
@@ -164,6 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f'every how many frames the network runs (default: {CacheSettings.interval})')
     add('--rate', type=float, default=15.0, metavar='HZ',
         help='frames a second of a drive (default: 15, as CamVid val)')
+    add('--conditions', action='store_true', help='what dusk, rain and other conditions cost')
     add('--metrics', nargs='+', default=[], metavar='NAME',
         help=f'measure more by class: all, {", ".join(METRICS)}')
     add('--report', type=Path, metavar='FOLDER',
@@ -190,6 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                           'dataset': options.data or options.dataset,
                           'frames': count, 'device': segmenter.device,
                           'engine': segmenter.engine, **result}, indent=2))
+    elif options.conditions:
+        print(conditions_table(result, segmenter.labels))
     else:
         print(cache_table(result) if options.cache else table(result))
     return 0
@@ -198,9 +206,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _judge(options: argparse.Namespace, segmenter: Segmenter, frames: Iterable[Frame]
            ) -> dict[str, Any]:
     """Return the figures that the command line asks for."""
+    if (options.cache or options.conditions) and (options.metrics or options.report):
+        raise ValueError('--metrics and --report do not go with --cache or --conditions')
+    if options.cache and options.conditions:
+        raise ValueError('--conditions does not go with --cache')
+    if options.conditions:
+        return compare_conditions(segmenter, frames)
     if options.cache:
-        if options.metrics or options.report:
-            raise ValueError('--metrics and --report do not go with --cache')
         if not 0 < options.rate < math.inf:
             raise ValueError(f'--rate is above 0, not {options.rate:g}')
         settings = CacheSettings(options.cache, options.cache_interval)
