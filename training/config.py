@@ -33,7 +33,7 @@ AUGMENTATION_CHECKS = {
     'shift': whole(0), 'rotation': number(0, 180), 'elastic': number(0),
     'brightness': number(0), 'contrast': number(0), 'saturation': number(0),
     'hue': number(0, 0.5), 'linear_contrast': ascending_pair(number(0)),
-    'offset': ascending_pair(number(-255, 255)), 'noise': number(0),
+    'offset': ascending_pair(number(-255, 255)), 'noise': ascending_pair(number(0)),
 }
 RECIPE_CHECKS = {
     'architecture': TEXT, 'arguments': MAPPING, 'labels': TEXT, 'train': DATASETS,
@@ -67,7 +67,7 @@ class Augmentation:
     :param brightness: of `torchvision.transforms.v2.ColorJitter`, as are the next three.
     :param linear_contrast: factor of the distance from the middle grey.
     :param offset: grey levels added to all channels.
-    :param noise: standard deviation of Gaussian noise, grey levels.
+    :param noise: range of the standard deviation of Gaussian noise, grey levels.
     """
 
     crop: tuple[int, int] = (352, 480)
@@ -82,7 +82,7 @@ class Augmentation:
     hue: float = 0.02
     linear_contrast: tuple[float, float] = (1.0, 1.0)
     offset: tuple[float, float] = (0.0, 0.0)
-    noise: float = 0.0
+    noise: tuple[float, float] = (0.0, 0.0)
 
     def __post_init__(self) -> None:
         """Refuse what is no number or lies out of range."""

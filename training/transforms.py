@@ -45,6 +45,28 @@ class Levels(v2.Transform):  # type: ignore[misc]
         return tv_tensors.wrap(levels.round().clamp(0, 255).to(torch.uint8), like=inpt)
 
 
+class Noise(v2.Transform):  # type: ignore[misc]
+    """
+    Add Gaussian noise to pictures, as strong as is drawn for each.
+
+    :param noise: range of the standard deviation, grey levels.
+    """
+
+    def __init__(self, noise: tuple[float, float]) -> None:
+        super().__init__()
+        self.noise = noise
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        """Draw the standard deviation, as torchvision counts it."""
+        return {'sigma': float(torch.empty(()).uniform_(*self.noise)) / 255}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """Change pictures, leave masks."""
+        if not isinstance(inpt, tv_tensors.Image):
+            return inpt
+        return v2.functional.gaussian_noise(inpt, **params)
+
+
 def training_transform(augmentation: Augmentation, frame_size: tuple[int, int]) -> v2.Transform:
     """
     Build the augmentation of a recipe.
@@ -70,8 +92,8 @@ def training_transform(augmentation: Augmentation, frame_size: tuple[int, int]) 
         steps.append(v2.ElasticTransform(augmentation.elastic, fill=fill))
     if (augmentation.linear_contrast, augmentation.offset) != ((1, 1), (0, 0)):
         steps.append(Levels(augmentation.linear_contrast, augmentation.offset))
-    if augmentation.noise:
-        steps.append(v2.GaussianNoise(sigma=augmentation.noise / 255))
+    if augmentation.noise != (0, 0):
+        steps.append(Noise(augmentation.noise))
     return v2.Compose(steps)
 
 

@@ -159,11 +159,17 @@ def test_levels_are_stretched_about_the_middle_and_shifted():
         assert torch.equal(same, mask)
 
 
-def test_noise_has_the_width_it_was_given():
-    """It is of the picture alone."""
+def test_noise_has_the_width_that_is_drawn():
+    """It is of the picture alone, and another for each."""
     plain = replace(GEOMETRY, crop=(48, 72), scale=(1, 1), flip=0)
     image, mask = augmented(plain)[0]
-    noisy, same = augmented(replace(plain, noise=8.0))[0]
+    noisy, same = augmented(replace(plain, noise=(8.0, 8.0)))[0]
     middle = (image > 40) & (image < 215)
     assert (noisy.float() - image)[middle].std() == pytest.approx(8, rel=0.1)
     assert torch.equal(same, mask)
+    frames = augmented(replace(plain, noise=(0.0, 12.0)))
+    widths = []
+    for frames.epoch in range(8):
+        noisy = frames[0][0]
+        widths.append((noisy.float() - image)[middle].std().item())
+    assert min(widths) < 4 and 8 < max(widths) < 13
