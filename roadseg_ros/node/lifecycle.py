@@ -18,6 +18,8 @@ from rclpy.parameter import Parameter
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
+from roadseg_ros.groups import ClassGroups, load_class_groups
+from roadseg_ros.inference.ego_mask import EgoMask
 from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.node.camera import Camera
@@ -36,6 +38,7 @@ from roadseg_ros.node.parameters import (
     unknown_overrides,
 )
 from roadseg_ros.node.pipeline import Pipeline
+from roadseg_ros.node.planner_views import PlannerViews
 from roadseg_ros.node.stream import Stream
 from roadseg_ros.node.topics import camera_info_topic, output_prefixes
 from roadseg_ros.node.worker import Worker
@@ -73,6 +76,7 @@ class SegmentationNode(LifecycleNode):
         self._segmenter: Segmenter | None = None
         self._running = ''  # path of the checkpoint in use; a failed reload leaves it
         self._enabled = True
+        self._groups = ClassGroups({})
         self._streams: list[Stream] = []
         self._pipeline = Pipeline((), self.context.ok)
         self._worker: Worker | None = None
@@ -92,8 +96,10 @@ class SegmentationNode(LifecycleNode):
             if self._invalid:
                 raise ParameterError('; '.join(self._invalid.values()))
             self._settings = read(self)
+            ego = EgoMask(self._settings.ego_mask) if self._settings.ego_mask else None
+            self._groups = load_class_groups(self._settings.class_groups)
             self._streams = self._make_streams(self._settings)
-            self._pipeline = Pipeline(self._streams, self.context.ok)
+            self._pipeline = Pipeline(self._streams, self.context.ok, ego)
             self._segmenter = self._load(self._settings)
             self._running = self._settings.checkpoint_path
             for stream in self._streams:
@@ -170,9 +176,10 @@ class SegmentationNode(LifecycleNode):
         self._worker.wake()
 
     def _follow_graph(self) -> None:
-        """Let each camera follow what its publishers offer."""
+        """Let each camera follow what its publishers offer, and where it is."""
         for stream in self._streams:
             stream.camera.subscribe()
+            stream.outputs.follow(self._settings)
 
     def _report(self) -> None:
         """Publish diagnostics, and the label info again for whoever missed it."""
@@ -300,7 +307,9 @@ class SegmentationNode(LifecycleNode):
             camera = Camera(self, topic, settings.input_reliability, self._wake,
                             info_is_shared=shared)
             camera.accepting = self._enabled
-            streams.append(Stream(camera, Outputs(self, prefix, settings.publish_compressed)))
+            planner = PlannerViews(self, topic, settings, self._groups)
+            streams.append(Stream(
+                camera, Outputs(self, prefix, settings.publish_compressed, planner)))
         return streams
 
     def _full_name(self, topic: str) -> str:
@@ -324,6 +333,8 @@ class SegmentationNode(LifecycleNode):
         if segmenter.fallback:
             self.get_logger().warning(
                 f'device {settings.device}: {segmenter.fallback}, using {segmenter.device}')
+        for gap in self._groups.gaps(segmenter.labels):
+            self.get_logger().warning(gap)
         return segmenter
 
     def _stop_working(self) -> None:

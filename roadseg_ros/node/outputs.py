@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from nav_msgs.msg import OccupancyGrid
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile
@@ -16,13 +17,16 @@ from std_msgs.msg import Header
 from roadseg_ros.inference.segmenter import Segmentation
 from roadseg_ros.labels import LabelSpace
 from roadseg_ros.node.image_messages import to_compressed_message, to_image_message
+from roadseg_ros.node.parameters import Settings
+from roadseg_ros.node.planner_views import PlannerViews
 from roadseg_ros.overlay import blend, colorize, legend
 
 QUEUE_DEPTH = 2
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 TOPICS = {
     'mask': Image, 'overlay': Image, 'color_mask': Image, 'confidence': Image,
-    'camera_info': CameraInfo, 'provenance': DiagnosticArray,
+    'camera_info': CameraInfo, 'provenance': DiagnosticArray, 'drivable': Image,
+    'road_grid': OccupancyGrid,
 }
 COMPRESSED_TOPICS = {'mask/compressed': CompressedImage, 'overlay/compressed': CompressedImage}
 
@@ -34,10 +38,11 @@ class Outputs:
     :param node: to publish on.
     :param prefix: such as '/camera/front/segmentation'.
     :param compressed: also offer the compressed topics.
+    :param planner: makes the views for planners.
     """
 
-    def __init__(self, node: Node, prefix: str, compressed: bool) -> None:
-        self._node = node
+    def __init__(self, node: Node, prefix: str, compressed: bool, planner: PlannerViews) -> None:
+        self._node, self._planner = node, planner
         topics = {**TOPICS, **(COMPRESSED_TOPICS if compressed else {})}
         self._publishers = {name: node.create_publisher(kind, f'{prefix}/{name}', QUEUE_DEPTH)
                             for name, kind in topics.items()}
@@ -58,6 +63,11 @@ class Outputs:
         """Return whether somebody listens to what takes a mask to make."""
         return bool(self.listened() - {'camera_info'})
 
+    def follow(self, settings: Settings) -> None:
+        """Let the views for planners follow where the camera is."""
+        listened = self._publishers['road_grid'].get_subscription_count() > 0
+        self._planner.follow(settings, listened)
+
     def publish(self, header: Header, frame: np.ndarray, result: Segmentation,
                 labels: LabelSpace, alpha: float, info: CameraInfo | None) -> None:
         """
@@ -70,7 +80,7 @@ class Outputs:
         :param alpha: weight of the colours in the overlay.
         :param info: the camera's calibration, or None.
         """
-        views = _Views(header, frame, result, labels, alpha, info)
+        views = _Views(header, frame, result, labels, alpha, info, self._planner)
         listened = self.listened()
         for name, publisher in self._publishers.items():  # the mask first: planners wait for it
             message = views.message(name) if name in listened else None
@@ -97,6 +107,7 @@ class Outputs:
 
     def destroy(self) -> None:
         """Take all topics down."""
+        self._planner.close()
         for publisher in (*self._publishers.values(), *self._latched.values()):
             self._node.destroy_publisher(publisher)
 
@@ -105,9 +116,11 @@ class _Views:
     """The messages of one frame, each made when first asked for."""
 
     def __init__(self, header: Header, frame: np.ndarray, result: Segmentation,
-                 labels: LabelSpace, alpha: float, info: CameraInfo | None) -> None:
+                 labels: LabelSpace, alpha: float, info: CameraInfo | None,
+                 planner: PlannerViews) -> None:
         self._header, self._frame, self._result = header, frame, result
         self._labels, self._alpha, self._info = labels, alpha, info
+        self._planner = planner
 
     def message(self, topic: str) -> Any:
         """Return the message of a topic, None where there is nothing to say."""
@@ -128,6 +141,10 @@ class _Views:
             return to_compressed_message(self._overlay, 'jpeg', header)
         if topic == 'camera_info':
             return self._camera_info()
+        if topic == 'drivable':
+            return to_image_message(self._planner.drivable(ids, self._labels), 'mono8', header)
+        if topic == 'road_grid':
+            return self._planner.road_grid(header, ids, self._labels, self._info)
         return _provenance(header, self._result)
 
     @cached_property

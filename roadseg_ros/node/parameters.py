@@ -93,6 +93,22 @@ PARAMETERS = (
     Parameter('min_confidence', 0.0,
               'pixels whose probability is lower become unlabelled (255); 0 = none',
               span=(0.0, 1.0), live=True),
+    Parameter('ego_mask', '',
+              "PNG, not zero where the vehicle's own parts are: always unlabelled; empty = none"),
+    Parameter('class_groups', '',
+              'which class is drivable, sidewalk, obstacle, dynamic or sky (.yaml); empty = the '
+              'packaged file'),
+    Parameter('camera_height', 0.0,
+              'metres from the ground to the camera, for road_grid; 0 = TF says where it is',
+              span=(0.0, 20.0), live=True),
+    Parameter('camera_pitch', 0.0,
+              'radians by which the camera looks below the horizon; counts with camera_height',
+              span=(-1.5, 1.5), live=True),
+    Parameter('base_frame', 'base_link',
+              "the vehicle's frame, its origin on the ground, that road_grid is in"),
+    Parameter('grid_resolution', 0.1, 'metres a cell of road_grid', span=(0.01, 5.0)),
+    Parameter('grid_length', 30.0, 'metres ahead that road_grid reaches', span=(1.0, 500.0)),
+    Parameter('grid_width', 20.0, 'metres from side to side of road_grid', span=(1.0, 500.0)),
     Parameter('publish_compressed', False,
               'also publish mask/compressed (PNG) and overlay/compressed (JPEG)'),
     Parameter('max_image_pixels', MAX_PIXELS, 'larger frames are refused, not decoded',
@@ -126,6 +142,14 @@ class Settings:
     autostart: bool
     overlay_alpha: float
     min_confidence: float
+    ego_mask: str
+    class_groups: str
+    camera_height: float
+    camera_pitch: float
+    base_frame: str
+    grid_resolution: float
+    grid_length: float
+    grid_width: float
     publish_compressed: bool
     max_image_pixels: int
     cache: CacheSettings

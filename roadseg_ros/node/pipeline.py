@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import CompressedImage
 
+from roadseg_ros.inference.ego_mask import EgoMask
 from roadseg_ros.inference.segmenter import Segmentation, Segmenter
 from roadseg_ros.labels import LabelSpace, UNLABELLED
 from roadseg_ros.node.image_messages import decode_compressed, ImageMessageError, to_bgr
@@ -43,11 +44,13 @@ class Pipeline:
 
     :param streams: the cameras.
     :param running: says whether results can still be published.
+    :param ego: hides the vehicle's own parts.
     """
 
-    def __init__(self, streams: Sequence[Stream], running: Callable[[], bool]) -> None:
+    def __init__(self, streams: Sequence[Stream], running: Callable[[], bool],
+                 ego: EgoMask | None = None) -> None:
         self._streams = streams
-        self._running = running
+        self._running, self._ego = running, ego
         self._decoders = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix='decode')
         self._publishers = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix='publish')
         self._publishing: list[Future[None]] = []
@@ -117,9 +120,12 @@ class Pipeline:
         """Publish one result and note how long it took."""
         started = time.perf_counter()
         try:
+            shown = gate(result, settings.min_confidence)
+            if self._ego is not None:
+                shown = self._ego.hide(shown)
             item.stream.outputs.publish(
-                item.message.header, item.frame, gate(result, settings.min_confidence),
-                labels, settings.overlay_alpha, item.stream.camera.info)
+                item.message.header, item.frame, shown, labels, settings.overlay_alpha,
+                item.stream.camera.info)
         except Exception as error:  # of the middleware: this frame's loss alone
             self._fail(item, error)
             return

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 COMPRESSED = '/compressed'
 OUTPUT_NAMES = ('mask', 'overlay', 'color_mask', 'confidence', 'camera_info', 'provenance',
-                'mask/compressed', 'overlay/compressed', 'legend', 'label_info')
+                'drivable', 'road_grid', 'mask/compressed', 'overlay/compressed', 'legend',
+                'label_info')
 
 
 def base_topic(image_topic: str) -> str:

@@ -1,6 +1,7 @@
 """What stands beside a camera: each topic's content, and nothing where nobody listens."""
 from dataclasses import replace
 import itertools
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -9,14 +10,18 @@ import pytest
 pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 install')
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from nav_msgs.msg import OccupancyGrid  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 from std_msgs.msg import Header  # noqa: E402
 
+from roadseg_ros.ground import CameraModel, CameraPose, GroundGrid, on_ground  # noqa: E402
+from roadseg_ros.groups import load_class_groups  # noqa: E402
 from roadseg_ros.inference.segmenter import Segmentation  # noqa: E402
 from roadseg_ros.node.outputs import LATCHED, Outputs  # noqa: E402
+from roadseg_ros.node.planner_views import PlannerViews  # noqa: E402
 from roadseg_ros.overlay import blend, colorize, legend  # noqa: E402
 
-ALPHA = 0.3
+ALPHA, ROAD, SKY, UNLABELLED = 0.3, 3, 0, 255
 cameras = itertools.count()
 
 
@@ -34,8 +39,19 @@ def prefix():
 
 
 @pytest.fixture
-def outputs(peer, prefix):
-    outputs = Outputs(peer.node, prefix, compressed=True)
+def settings():
+    return SimpleNamespace(camera_height=1.5, camera_pitch=0.1, base_frame='base_footprint',
+                           grid_resolution=0.2, grid_length=12.0, grid_width=6.0)
+
+
+@pytest.fixture
+def planner(peer, settings):
+    return PlannerViews(peer.node, '/camera/image_raw', settings, load_class_groups())
+
+
+@pytest.fixture
+def outputs(peer, prefix, planner):
+    outputs = Outputs(peer.node, prefix, True, planner)
     yield outputs
     outputs.destroy()
 
@@ -73,6 +89,8 @@ def receive(peer, outputs, kind, topic, name, publish):
     ('mask', lambda frame, result, table: result.class_ids),
     ('confidence', lambda frame, result, table: result.confidence),
     ('color_mask', lambda frame, result, table: colorize(result.class_ids, table)),
+    ('drivable', lambda frame, result, table: np.where(
+        result.class_ids == ROAD, np.uint8(255), np.uint8(0))),
     ('overlay', lambda frame, result, table: blend(
         cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), result.class_ids, table, ALPHA)),
 ])
@@ -117,6 +135,25 @@ def test_camera_info_goes_out_under_the_frames_header(peer, outputs, prefix, fra
     assert info.header.frame_id == 'elsewhere'
     message.header = info.header
     assert message == info
+
+
+def test_road_grid(peer, outputs, prefix, frame, result, header, labels, settings):
+    info = CameraInfo(height=37, width=53, k=[40.0, 0.0, 26.0, 0.0, 40.0, 18.0, 0.0, 0.0, 1.0])
+    outputs.follow(settings)
+    grid = receive(peer, outputs, OccupancyGrid, prefix, 'road_grid',
+                   lambda: outputs.publish(header, frame, result, labels, ALPHA, info))
+    assert (grid.header.stamp, grid.header.frame_id) == (header.stamp, 'base_footprint')
+    assert (grid.info.width, grid.info.height) == (60, 30)
+    assert grid.info.resolution == pytest.approx(0.2)
+    origin = grid.info.origin
+    assert (origin.position.x, origin.position.y, origin.orientation.w) == (
+        0.0, pytest.approx(-3.0), 1.0)
+    ids = on_ground(result.class_ids, GroundGrid(0.2, 12.0, 6.0),
+                    CameraModel((37, 53), (40.0, 40.0), (26.0, 18.0)),
+                    CameraPose.above_ground(1.5, 0.1))
+    expected = np.select([ids == ROAD, (ids == SKY) | (ids == UNLABELLED)], [0, -1], 100)
+    assert set(np.unique(expected)) == {-1, 0, 100}
+    assert np.array_equal(np.reshape(grid.data, (30, 60)), expected)
 
 
 def test_provenance_says_how_the_mask_was_made(peer, outputs, prefix, frame, result, header,
@@ -172,8 +209,8 @@ def test_legend_reaches_who_comes_late(peer, outputs, prefix, labels):
     assert np.array_equal(pixels(messages[0]), legend(labels))
 
 
-def test_compressed_topics_are_off_unless_asked_for(peer, prefix):
-    outputs = Outputs(peer.node, prefix, compressed=False)
+def test_compressed_topics_are_off_unless_asked_for(peer, prefix, planner):
+    outputs = Outputs(peer.node, prefix, False, planner)
     names = {name for name, _ in peer.node.get_topic_names_and_types()
              if name.startswith(f'{prefix}/')}
     outputs.destroy()
