@@ -209,7 +209,7 @@ def camera_model(model: str, coefficients: Sequence[float], matrix: Sequence[flo
                           'coefficients; supported: plumb_bob, rational_polynomial')
     row = len(matrix) // 3
     focal, center = (matrix[0], matrix[row + 1]), (matrix[2], matrix[row + 2])
-    if min(focal) <= 0 or min(region[2:]) <= 0:
+    if not (min(focal) > 0 and min(region[2:]) > 0):  # nor NaN
         raise GroundError('the calibration has no size or no focal length: the camera is not '
                           'calibrated')
     scale = size[1] / region[2], size[0] / region[3]

@@ -217,6 +217,8 @@ def test_the_projection_of_a_rectified_picture():
      "the distortion 'equidistant' with 4 coefficients; supported: plumb_bob, rational_poly"),
     (('plumb_bob', (0.1,) * 3, K, (0, 0, 9, 9), (9, 9)), "'plumb_bob' with 3 coefficients"),
     (('plumb_bob', (), (0.0,) * 9, (0, 0, 9, 9), (9, 9)), 'the camera is not calibrated'),
+    (('plumb_bob', (), (math.nan,) * 9, (0, 0, 9, 9), (9, 9)), 'the camera is not calibrated'),
+    (('plumb_bob', (), K, (0, 0, 0, 0), (9, 9)), 'the camera is not calibrated'),
 ])
 def test_cameras_without_a_ground(arguments, words):
     with pytest.raises(GroundError, match=words):

@@ -24,9 +24,9 @@ from roadseg_ros.overlay import blend, colorize, legend
 QUEUE_DEPTH = 2
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 TOPICS = {
-    'mask': Image, 'overlay': Image, 'color_mask': Image, 'confidence': Image,
-    'camera_info': CameraInfo, 'provenance': DiagnosticArray, 'drivable': Image,
-    'road_grid': OccupancyGrid,
+    'mask': Image, 'drivable': Image, 'road_grid': OccupancyGrid, 'overlay': Image,
+    'color_mask': Image, 'confidence': Image, 'camera_info': CameraInfo,
+    'provenance': DiagnosticArray,
 }
 COMPRESSED_TOPICS = {'mask/compressed': CompressedImage, 'overlay/compressed': CompressedImage}
 
@@ -82,7 +82,7 @@ class Outputs:
         """
         views = _Views(header, frame, result, labels, alpha, info, self._planner)
         listened = self.listened()
-        for name, publisher in self._publishers.items():  # the mask first: planners wait for it
+        for name, publisher in self._publishers.items():  # planners' first: they wait
             message = views.message(name) if name in listened else None
             if message is not None:
                 publisher.publish(message)
