@@ -11,13 +11,14 @@ from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import qos_policy_name_from_kind, QoSProfile
+from rclpy.qos import QoSProfile
 from rclpy.qos import QoSReliabilityPolicy as Reliability
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from roadseg_ros.node.silence import IMAGE_TYPES
 from roadseg_ros.node.topics import camera_info_topic, COMPRESSED
 
-_TYPE_NAMES = {'sensor_msgs/msg/Image': Image, 'sensor_msgs/msg/CompressedImage': CompressedImage}
+_TYPE_NAMES = dict(zip(IMAGE_TYPES, (Image, CompressedImage)))
 COMPLAINT_PERIOD_SEC = 5.0
 _RELIABILITIES = {'reliable': Reliability.RELIABLE, 'best_effort': Reliability.BEST_EFFORT}
 
@@ -35,8 +36,7 @@ class Camera:
 
     `counts` has received, dropped (a newer frame came first), disabled (paused), unheard
     (nobody listened) and failed; frames lost before they reach the subscription are in none.
-    `last_error` says what was wrong with the last frame that failed, `obstacle` what keeps
-    frames from arriving at all.
+    `last_error` says what was wrong with the last frame that failed.
     """
 
     def __init__(self, node: Node, topic: str, input_reliability: str,
@@ -44,7 +44,6 @@ class Camera:
         self.topic = topic
         self.counts: Counter[str] = Counter()
         self.last_error = ''
-        self.obstacle = ''
         self.accepting = True
         self._node, self._notify, self._wanted = node, notify, input_reliability
         self._info_is_shared = info_is_shared
@@ -67,7 +66,8 @@ class Camera:
         self._subscription = self._node.create_subscription(
             message_type, self.topic, self._on_image,
             QoSProfile(depth=1, reliability=reliability),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=self._on_incompatible))
+            # rclpy's own would warn before `auto` has adapted; a Watch says what lasts
+            event_callbacks=SubscriptionEventCallbacks(use_default_callbacks=False))
         if former is not None:
             self._node.destroy_subscription(former)
         if self._info_subscription is None:
@@ -115,9 +115,6 @@ class Camera:
         """Return the type the graph shows and the reliability every publisher can serve."""
         offered = self._node.get_publishers_info_by_topic(self.topic)
         publishers = [info for info in offered if info.topic_type in _TYPE_NAMES]
-        if offered and not publishers:
-            self._hinder(f'{offered[0].topic_type} is published there; supported: '
-                         f'{", ".join(_TYPE_NAMES)}')
         # Before anyone publishes, keep what there is: a swap loses the frame in between
         kept = self._choice or (
             CompressedImage if self.topic.endswith(COMPRESSED) else Image, Reliability.RELIABLE)
@@ -130,7 +127,7 @@ class Camera:
     def _on_image(self, message: Any) -> None:
         """Put a message into the slot; what it displaces counts as dropped."""
         self.counts['received'] += 1
-        self.obstacle, self._frame_id = '', message.header.frame_id
+        self._frame_id = message.header.frame_id
         if not self.accepting:
             self.counts['disabled'] += 1
             return
@@ -145,16 +142,3 @@ class Camera:
         own = not self._info_is_shared or message.header.frame_id == self._frame_id
         if message.width and message.height and own:
             self._info = message
-
-    def _on_incompatible(self, event: Any) -> None:
-        """Name the policy that keeps frames away; `auto` mends reliability by itself."""
-        policy = qos_policy_name_from_kind(event.last_policy_kind)
-        if self._wanted == 'auto' and policy == 'RELIABILITY':
-            return
-        self._hinder(f'a publisher offers an incompatible QoS: {policy}')
-
-    def _hinder(self, obstacle: str) -> None:
-        """Remember what keeps frames away, and say it once."""
-        if obstacle != self.obstacle:
-            self.obstacle = obstacle
-            self._node.get_logger().warning(f'{self.topic}: {obstacle}')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 import threading
 import time
@@ -14,11 +14,13 @@ import numpy as np
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.node.camera import Camera
 from roadseg_ros.node.parameters import Settings
+from roadseg_ros.node.silence import Finding
 
 WINDOW = 300  # frames the latency percentiles look back on
-SILENCE_SEC = 5.0  # without a frame, after which a camera counts as silent
 COUNTS = ('received', 'published', 'dropped', 'failed', 'unheard', 'disabled')
 MADE = ('full', 'warped', 'cached', 'none')
+LEVELS = {'ok': DiagnosticStatus.OK, 'warn': DiagnosticStatus.WARN,
+          'error': DiagnosticStatus.ERROR}
 
 
 class FrameStatistics:
@@ -29,7 +31,7 @@ class FrameStatistics:
         self._recent: deque[Mapping[str, float]] = deque(maxlen=WINDOW)
         self._made: Counter[str] = Counter()
         self._reported: Counter[str] = Counter()
-        self._since = self._heard = time.perf_counter()
+        self._since = time.perf_counter()
 
     def add(self, made: str, timing_ms: Mapping[str, float]) -> None:
         """
@@ -42,28 +44,34 @@ class FrameStatistics:
             self._made[made] += 1
             self._recent.append(timing_ms)
 
-    def since_last(self, counts: Mapping[str, int]) -> tuple[dict[str, str], Counter[str], float]:
+    def totals(self, counts: Mapping[str, int]) -> Counter[str]:
+        """
+        Return the camera's counters with the published frames among them.
+
+        :param counts: the camera's counters.
+        """
+        with self._lock:
+            return Counter(counts, published=self._made.total())
+
+    def since_last(self, counts: Mapping[str, int]) -> dict[str, str]:
         """
         Close the time since the last call.
 
         :param counts: the camera's counters.
-        :return: what to show (rates of that time, totals, latencies), what was counted in that
-            time, and for how many seconds no frame has been received.
+        :return: what to show: rates of that time, totals, latencies.
         """
+        total = self.totals(counts)
         with self._lock:
             now = time.perf_counter()
-            total = Counter(counts, published=self._made.total())
             new = total - self._reported
             seconds = max(now - self._since, 1e-6)
             self._since, self._reported = now, total
-            if new['received']:
-                self._heard = now
             shown = {'in_hz': f'{new["received"] / seconds:.1f}',
                      'out_hz': f'{new["published"] / seconds:.1f}'}
             shown.update({name: str(total[name]) for name in COUNTS})
             shown.update({f'made_{name}': str(self._made[name]) for name in MADE})
             shown.update(_latencies(self._recent))
-        return shown, new, now - self._heard
+        return shown
 
 
 def _latencies(recent: Iterable[Mapping[str, float]]) -> dict[str, str]:
@@ -80,46 +88,21 @@ def _latencies(recent: Iterable[Mapping[str, float]]) -> dict[str, str]:
     return shown
 
 
-def camera_status(node_name: str, camera: Camera, statistics: FrameStatistics
-                  ) -> DiagnosticStatus:
+def camera_status(node_name: str, camera: Camera, statistics: FrameStatistics,
+                  look: Callable[[], Finding]) -> DiagnosticStatus:
     """
     Say in one status how a camera has done since the last one.
 
     :param node_name: of the segmentation node, with its namespace.
     :param camera: the camera.
     :param statistics: of its frames.
+    :param look: finds out what keeps its masks away.
     """
-    shown, new, silence_sec = statistics.since_last(camera.counts)
-    publishers = camera.publisher_count()
-    level, message = judge(new, silence_sec, publishers, camera.last_error, camera.obstacle)
-    return status(level, f'{node_name}: {camera.topic}', message, {
-        **shown, 'publishers': publishers, 'last_error': camera.last_error})
-
-
-def judge(new: Counter[str], silence_sec: float, publishers: int, last_error: str,
-          obstacle: str) -> tuple[bytes, str]:
-    """
-    Return level and message of a camera.
-
-    :param new: what was counted since the last status.
-    :param silence_sec: seconds without a frame.
-    :param publishers: how many publish the topic.
-    :param last_error: of the last frame that failed.
-    :param obstacle: what keeps frames from arriving, may be empty.
-    """
-    if new['failed']:
-        return DiagnosticStatus.ERROR, last_error
-    if not publishers:
-        return DiagnosticStatus.WARN, 'nobody publishes this topic'
-    if obstacle:
-        return DiagnosticStatus.WARN, obstacle
-    if silence_sec > SILENCE_SEC:
-        return DiagnosticStatus.WARN, 'no frame arrives'
-    if new['disabled']:
-        return DiagnosticStatus.OK, 'paused by ~/enable'
-    if new['unheard'] and not new['published']:
-        return DiagnosticStatus.OK, 'nobody listens to the outputs'
-    return DiagnosticStatus.OK, 'segmenting'
+    shown = statistics.since_last(camera.counts)
+    finding = look()  # after the counts, so that it knows of each failure among them
+    return status(LEVELS[finding.level], f'{node_name}: {camera.topic}', finding.message, {
+        **shown, 'publishers': camera.publisher_count(), 'last_error': camera.last_error,
+        'fix': finding.fix})
 
 
 def node_status(node_name: str, segmenter: Segmenter, settings: Settings,

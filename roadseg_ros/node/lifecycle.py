@@ -41,6 +41,7 @@ from roadseg_ros.node.pipeline import Pipeline
 from roadseg_ros.node.planner_views import PlannerViews
 from roadseg_ros.node.stream import Stream
 from roadseg_ros.node.topics import camera_info_topic, output_prefixes
+from roadseg_ros.node.watch import told_when_slow, Watch
 from roadseg_ros.node.worker import Worker
 
 NODE_NAME = 'roadseg'
@@ -81,6 +82,7 @@ class SegmentationNode(LifecycleNode):
         self._pipeline = Pipeline((), self.context.ok)
         self._worker: Worker | None = None
         self._timers_active: list[Any] = []
+        self._watches: list[Watch] = []
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         self.create_service(SetBool, '~/enable', self._on_enable)
         self.create_service(Trigger, '~/reset_cache', self._on_reset_cache)
@@ -115,6 +117,7 @@ class SegmentationNode(LifecycleNode):
         """Subscribe and start to work."""
         try:
             self._worker = Worker(self._work, self._on_work_error)
+            self._watches = [Watch(self, stream) for stream in self._streams]
             # Steady time: a paused bag must not stop the diagnostics
             steady = Clock(clock_type=ClockType.STEADY_TIME)
             self._timers_active = [
@@ -187,8 +190,8 @@ class SegmentationNode(LifecycleNode):
         message = DiagnosticArray(status=[
             node_status(name, self._segmenter, self._settings, {
                 'checkpoint': self._running, 'enabled': self._enabled}),
-            *(camera_status(name, stream.camera, stream.statistics)
-              for stream in self._streams)])
+            *(camera_status(name, watch.stream.camera, watch.stream.statistics, watch.look)
+              for watch in self._watches)])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
         self._publish_label_info()
@@ -324,8 +327,9 @@ class SegmentationNode(LifecycleNode):
         """Load and warm up a segmenter, telling what is going on."""
         self.get_logger().info(f'loading {settings.checkpoint_path}')
         started = time.perf_counter()
-        segmenter = self._make_segmenter(settings)
-        segmenter.warm_up()
+        with told_when_slow():
+            segmenter = self._make_segmenter(settings)
+            segmenter.warm_up()
         self.get_logger().info(
             f'{segmenter.checkpoint.architecture} with {len(segmenter.labels)} classes runs on '
             f'{segmenter.device} with {segmenter.engine}, ready after '
@@ -341,7 +345,7 @@ class SegmentationNode(LifecycleNode):
         """Unsubscribe and end the worker."""
         for timer in self._timers_active:
             self.destroy_timer(timer)
-        self._timers_active = []
+        self._timers_active, self._watches = [], []
         for stream in self._streams:
             stream.camera.unsubscribe()
         if self._worker is not None:
@@ -380,7 +384,9 @@ def spin() -> None:
         node = SegmentationNode()
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        if node.get_parameter('autostart').value and node.trigger_configure() == SUCCESS:
+        if not node.get_parameter('autostart').value:
+            node.get_logger().info('autostart is false: waiting to be configured and activated')
+        elif node.trigger_configure() == SUCCESS:
             node.trigger_activate()
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):

@@ -54,6 +54,10 @@ class Outputs:
             self._latched['label_info'] = node.create_publisher(
                 label_info, f'{prefix}/label_info', LATCHED)
 
+    def topics(self) -> list[str]:
+        """Return the full names of the per-frame topics."""
+        return [publisher.topic_name for publisher in self._publishers.values()]
+
     def listened(self) -> set[str]:
         """Return the names of the per-frame topics that somebody listens to."""
         return {name for name, publisher in self._publishers.items()

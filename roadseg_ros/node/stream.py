@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from roadseg_ros.node.camera import Camera
@@ -16,3 +17,7 @@ class Stream:
     camera: Camera
     outputs: Outputs
     statistics: FrameStatistics = field(default_factory=FrameStatistics)
+
+    def totals(self) -> Counter[str]:
+        """Return how many frames came in, went out and were lost where, ever since."""
+        return self.statistics.totals(self.camera.counts)

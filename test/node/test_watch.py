@@ -1,0 +1,192 @@
+"""The node says in its log why no mask comes: one node, a camera for each reason, over DDS."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+import logging
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 install')
+
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+import rclpy  # noqa: E402
+from rclpy.context import Context  # noqa: E402
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile  # noqa: E402
+from rclpy.qos import QoSReliabilityPolicy as Reliability
+from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
+from std_srvs.srv import SetBool  # noqa: E402
+
+from roadseg_ros.node import watch as module  # noqa: E402
+from roadseg_ros.node.silence import Endpoint, LOADING, Surroundings  # noqa: E402
+from roadseg_ros.node.watch import told_when_slow, Watch  # noqa: E402
+
+CAMERAS = ('misnamed', 'type', 'qos', 'quiet', 'encoding', 'unheard', 'deaf', 'served')
+BEST_EFFORT = QoSProfile(depth=2, reliability=Reliability.BEST_EFFORT)
+LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+
+
+@pytest.fixture(scope='module')
+def node(start_node: Callable[..., Any], peer: Any) -> Any:
+    """Return a node with all cameras that has been heard to wait for any image at all."""
+    topics = ','.join(f"'/{name}/image'" for name in CAMERAS)
+    process = start_node(image_topics=f'[{topics}]', input_reliability='reliable')
+    peer.wait(lambda: all(lines(process, name) for name in CAMERAS), 'the lines', 60)
+    return process
+
+
+@pytest.fixture(scope='module')
+def world(node: Any, peer: Any) -> Iterator[SimpleNamespace]:
+    """Bring up what keeps each camera's masks away, and frames five times a second."""
+    # one participant cannot hold two types of a topic
+    context = Context()
+    rclpy.init(context=context)
+    stranger = rclpy.create_node('stranger', context=context)
+    stranger.create_publisher(CameraInfo, '/type/image', 1)
+    peer.node.create_publisher(Image, '/misnamed/image_raw', 1)
+    peer.node.create_publisher(Image, '/qos/image', BEST_EFFORT)
+    peer.node.create_publisher(Image, '/quiet/image', 1)
+    peer.collect(Image, '/encoding/segmentation/mask')
+    peer.collect(Image, '/deaf/segmentation/mask', LATCHED)
+    masks = peer.collect(Image, '/served/segmentation/mask')
+    publishers = {name: peer.publisher(Image, f'/{name}/image')
+                  for name in ('encoding', 'unheard', 'deaf', 'served')}
+    frame = np.zeros((48, 64, 3), np.uint8)
+
+    def publish() -> None:
+        for name, publisher in publishers.items():
+            message = peer.image(frame)
+            if name == 'encoding':
+                message.encoding = 'rgb565'
+            publisher.publish(message)
+
+    timer = peer.node.create_timer(0.2, publish)
+    yield SimpleNamespace(publishers=publishers, masks=masks)
+    peer.node.destroy_timer(timer)
+    stranger.destroy_node()
+    context.try_shutdown()
+
+
+def lines(node: Any, name: str, *parts: str) -> list[str]:
+    """Return the lines about a camera's silence that hold all parts."""
+    return [line for line in node.log.splitlines()
+            if f' /{name}/image: no mask for ' in line and all(part in line for part in parts)]
+
+
+def test_nothing_is_published_at_all(node: Any) -> None:
+    for name in CAMERAS:
+        line, = lines(node, name, ' s: nobody publishes this topic, nor any other image; ')
+        assert 'WARN' in line and 'ROS_DOMAIN_ID' in line
+
+
+@pytest.mark.parametrize('name, severity, said', [
+    ('misnamed', 'WARN', 'nobody publishes this topic; similar: /misnamed/image_raw, '),
+    ('type', 'WARN', '/stranger publishes sensor_msgs/msg/CameraInfo there; supported: sensor_m'),
+    ('qos', 'WARN', 'reliability: /peer offers best_effort, /roadseg asks for reliable; set inp'),
+    ('quiet', 'WARN', 'no frame arrives, though /peer publishes the topic; look whether'),
+    ('encoding', 'ERROR', "failed): unknown encoding 'rgb565'; supported: bgr8, "),
+    ('unheard', 'INFO', 'unheard): nobody listens to the outputs, so none is computed'),
+    ('deaf', 'WARN', 'unheard): incompatible QoS: /deaf/segmentation/mask, durability: /roadseg '
+                     'offers volatile, /peer asks for transient_local; let the listener ask'),
+])
+def test_the_cause_is_logged(node: Any, world: Any, peer: Any, name: str, severity: str,
+                             said: str) -> None:
+    peer.wait(lambda: lines(node, name, said), said)
+    line, = lines(node, name, said)
+    assert severity in line
+
+
+def test_diagnostics_and_log_say_the_same(node: Any, world: Any, peer: Any) -> None:
+    diagnostics = peer.collect(DiagnosticArray, '/diagnostics')
+    peer.wait(lambda: diagnostics, 'diagnostics')
+    messages = {status.name: status.message for status in diagnostics[0].status}
+    for name in CAMERAS[:-1]:
+        assert lines(node, name, messages[f'roadseg: /{name}/image'])
+
+
+def test_masks_that_come_end_the_silence(node: Any, world: Any, peer: Any) -> None:
+    peer.wait(lambda: world.masks and '/served/image: masks come' in node.log, 'the line')
+    assert len(lines(node, 'served')) == 1
+
+
+def test_a_pause_is_no_warning(node: Any, world: Any, peer: Any) -> None:
+    assert peer.call(SetBool, '/roadseg/enable', data=False).success
+    peer.wait(lambda: lines(node, 'served', 'paused by ~/enable'), 'the line')
+    line, = lines(node, 'served', 'paused by ~/enable')
+    assert 'INFO' in line and 'data: true' in line
+    assert peer.call(SetBool, '/roadseg/enable', data=True).success
+
+
+def test_a_camera_that_goes_is_told_again(node: Any, world: Any, peer: Any) -> None:
+    count = len(world.masks)
+    peer.wait(lambda: len(world.masks) > count + 1, 'masks after the pause')
+    peer.node.destroy_publisher(world.publishers.pop('served'))
+    peer.wait(lambda: lines(node, 'served', 'nobody publishes', 'similar'), 'the line')
+
+
+def test_nothing_is_said_twice(node: Any, world: Any) -> None:
+    """Last of those that share the node, which has looked some twenty times."""
+    for name in ('misnamed', 'type', 'qos', 'quiet'):
+        assert len(lines(node, name)) == 2
+    # nobody, failing, the pause, failing
+    assert [len(lines(node, 'encoding', said)) for said in ('nobody', 'failed', 'paused')] == [
+        1, 2, 1]
+
+
+@pytest.fixture
+def heard() -> Iterator[Callable[[str], threading.Event]]:
+    """Return a function that gives an event for a line with certain words."""
+    handlers, log = [], logging.getLogger('roadseg_ros.node.watch')
+
+    def listen(words: str) -> threading.Event:
+        event, handler = threading.Event(), logging.Handler()
+        handler.emit = lambda record: event.set() if words in record.getMessage() else None
+        log.addHandler(handler)
+        handlers.append(handler)
+        return event
+
+    log.setLevel(logging.INFO)
+    yield listen
+    for handler in handlers:
+        log.removeHandler(handler)
+
+
+def test_slow_loading_is_told_once(heard: Callable[[str], threading.Event]) -> None:
+    said = heard(LOADING.message)
+    with told_when_slow():
+        assert said.wait(10)
+
+
+def test_quick_loading_is_not_told() -> None:
+    before = threading.active_count()
+    with told_when_slow():
+        assert threading.active_count() == before + 1
+    timer, = (thread for thread in threading.enumerate() if isinstance(thread, threading.Timer))
+    timer.join(2)
+    assert not timer.is_alive()
+
+
+def test_a_slow_camera_is_told_once(heard: Callable[[str], threading.Event],
+                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    """One mask in five seconds is silence, but no news each time."""
+    now, published, said = [0.0], [0], []
+    camera = Endpoint('/driver', 'sensor_msgs/msg/Image', 'reliable', 'volatile')
+    monkeypatch.setattr(module, 'time', SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(module, 'survey', lambda *_: Surroundings('/slow', (camera,), camera))
+    monkeypatch.setattr(module.LOG, 'log', lambda level, form, *rest: said.append(form % rest))
+    stream = SimpleNamespace(
+        camera=SimpleNamespace(topic='/slow', last_error=''), outputs=None,
+        totals=lambda: Counter(received=published[0], published=published[0]))
+    watch = Watch(SimpleNamespace(get_fully_qualified_name=lambda: '/roadseg'), stream)
+    for second in range(1, 31):
+        now[0] += 1.0
+        published[0] += second % 5 == 0
+        watch.look()
+    assert said == ['/slow: no mask for 3 s: no frame arrives, though /driver publishes the '
+                    'topic; look whether it is stuck or paused, and what README.md says on large '
+                    'images']
