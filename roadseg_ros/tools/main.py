@@ -11,7 +11,7 @@ import sys
 import threading
 from typing import Any
 
-COMMANDS = ('demo', 'segment', 'check', 'benchmark')
+COMMANDS = ('demo', 'segment', 'check', 'benchmark', 'doctor')
 # of torch, which is not imported here; its CPU allocator has no error class of its own
 OUT_OF_MEMORY = ('out of memory', "can't allocate memory")
 
@@ -27,18 +27,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     options = _parser(arguments).parse_args(arguments)
-    from roadseg_ros.inference.engines import EngineError
-
     try:
         with _ended_by_signal():
             return _module(options.command).run(options)
     except KeyboardInterrupt:
         return 130
-    except (ValueError, OSError, EngineError) as error:
+    except (ValueError, OSError) as error:
         said = str(error)
     except (RuntimeError, MemoryError) as error:
+        # not before: `doctor` runs where nothing else can be imported
+        from roadseg_ros.inference.engines import EngineError
+
         said = ' '.join(str(error).split()) or 'out of memory'
-        if isinstance(error, RuntimeError) and not any(
+        if not isinstance(error, (EngineError, MemoryError)) and not any(
                 text in said for text in OUT_OF_MEMORY):
             raise
     print(f'roadseg {options.command}: {said}', file=sys.stderr)

@@ -1,0 +1,217 @@
+"""Checks of the segmentation nodes that run, and of the cameras around them. Imports rclpy."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
+from rclpy.expand_topic_name import expand_topic_name
+from rclpy.serialization import deserialize_message
+from sensor_msgs.msg import CompressedImage, Image
+
+from roadseg_ros.node.graph import deaf_listeners, endpoints, survey
+from roadseg_ros.node.silence import explain, IMAGE_TYPES, LOADING, Recent, Surroundings
+from roadseg_ros.node.topics import output_prefixes
+from roadseg_ros.tools.doctor.check import Check, FAIL, OK, WARN
+from roadseg_ros.tools.doctor.onlooker import Onlooker
+from roadseg_ros.tools.doctor.probes import domain
+
+SERVICE = '/reload_checkpoint'  # by which a segmentation node is known, whatever its name
+DISCOVERY_SEC, SETTLING_SEC, ANSWER_SEC, FRAMES_SEC = 3.0, 0.5, 3.0, 5.0
+LIFECYCLE = 'ros2 lifecycle set'
+
+
+@dataclass(frozen=True)
+class Seen:
+    """
+    A segmentation node as it looks from outside.
+
+    :param name: with its namespace.
+    :param state: of its lifecycle, '' where it does not answer.
+    :param cameras: the image topics of its parameters, by the mask topic beside each.
+    :param inputs: image topics that it subscribes to.
+    :param outputs: image topics that it publishes.
+    """
+
+    name: str
+    state: str
+    cameras: Mapping[str, str]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def check(self) -> Check:
+        """Say whether it is at work."""
+        if not self.state:
+            return Check('node', FAIL, f'{self.name} is there and does not answer: '
+                         f'{LOADING.message}, or stuck', 'wait, and read its log')
+        fix = {'unconfigured': f'mend what its log names, then `{LIFECYCLE} {self.name} '
+                               'configure` and `activate`',
+               'inactive': f'`{LIFECYCLE} {self.name} activate`'}
+        if self.state == 'active':
+            return Check('node', OK, f'{self.name} is active')
+        return Check('node', FAIL, f'{self.name} is {self.state}',
+                     fix.get(self.state, 'wait, and read its log'))
+
+    def topics(self, asked: Sequence[str]) -> list[str]:
+        """Return the image topics to look at: what it subscribes to, else what it will."""
+        known = self.inputs or tuple(self.cameras.values())
+        return [topic for topic in known if topic in asked or not asked]
+
+    def masks(self, asked: Sequence[str]) -> list[str]:
+        """Return the mask topics to wait for."""
+        if self.state != 'active':
+            return []
+        return [topic for topic in self.outputs if topic.endswith('/mask')
+                and (not asked or self.cameras.get(topic) in asked)]
+
+
+def examine_graph(asked: Sequence[str]) -> Iterator[Check]:
+    """
+    Look at the nodes, listen to their cameras and masks for some seconds.
+
+    :param asked: image topics to look at; empty for those of the nodes.
+    :return: the checks.
+    """
+    asked = [topic if topic.startswith('/') else f'/{topic}' for topic in asked]
+    with Onlooker() as onlooker:
+        nodes = [_see(onlooker, name) for name in _node_names(onlooker)]
+        yield from (node.check() for node in nodes)
+        owners = {topic: node for node in nodes for topic in node.topics(asked)}
+        yield from _missing(nodes, [topic for topic in asked if topic not in owners])
+        masks = {topic: node for node in nodes for topic in node.masks(asked)}
+        wanted = list(dict.fromkeys([*owners, *asked]))
+        onlooker.wait(partial(_all_came, onlooker, {*wanted, *masks}), FRAMES_SEC)
+        for topic in wanted:
+            owner = owners.get(topic)
+            served = any(onlooker.counts.get(mask) for mask, node in masks.items()
+                         if node.cameras.get(mask) == topic)
+            yield _frames(onlooker, topic, owner.name if owner else '', served)
+        for topic, node in masks.items():
+            yield _masks(onlooker, topic, node)
+        for node in nodes:
+            for topic in node.outputs:
+                for line in deaf_listeners(onlooker.node, topic, node.name):
+                    yield Check('listener', WARN, f'incompatible QoS: {line}',
+                                'let the listener ask for what is offered')
+
+
+def _node_names(onlooker: Onlooker) -> list[str]:
+    """Return the segmentation nodes that can be discovered."""
+    def found() -> list[str]:
+        return sorted(name.removesuffix(SERVICE) for name, _
+                      in onlooker.node.get_service_names_and_types() if name.endswith(SERVICE))
+
+    if onlooker.wait(found, DISCOVERY_SEC):
+        onlooker.wait(lambda: False, SETTLING_SEC)  # others may be there too
+    return found()
+
+
+def _see(onlooker: Onlooker, name: str) -> Seen:
+    """Ask a node for its state and its cameras."""
+    answer = onlooker.ask(GetState, f'{name}/get_state', GetState.Request(), ANSWER_SEC)
+    if answer is None:
+        return Seen(name, '', {}, (), ())
+    state = answer.current_state.label
+    ours = partial(_image_topics, onlooker, name)
+    node = onlooker.node
+    if state == 'active':
+        onlooker.wait(lambda: ours(node.get_subscriptions_info_by_topic)
+                      and ours(node.get_publishers_info_by_topic), DISCOVERY_SEC)
+    return Seen(name, state, _cameras(onlooker, name),
+                ours(node.get_subscriptions_info_by_topic),
+                ours(node.get_publishers_info_by_topic))
+
+
+def _cameras(onlooker: Onlooker, name: str) -> dict[str, str]:
+    """Return the image topics that a node's parameters name, by their mask topics."""
+    answer = onlooker.ask(GetParameters, f'{name}/get_parameters',
+                          GetParameters.Request(names=['image_topics']), ANSWER_SEC)
+    topics = [text for value in (answer.values if answer else ())
+              for text in value.string_array_value]
+    namespace, _, own = name.rpartition('/')
+    try:
+        prefixes = output_prefixes(topics)
+    except ValueError:  # which is why the node is not configured, as its log says
+        return {}
+    return {expand_topic_name(f'{prefix}/mask', own, namespace or '/'):
+            expand_topic_name(topic, own, namespace or '/') for topic, prefix in prefixes.items()}
+
+
+def _image_topics(onlooker: Onlooker, name: str, lookup: Callable[[str], Any]
+                  ) -> tuple[str, ...]:
+    """Return the image topics that a node has an endpoint of."""
+    return tuple(topic for topic, types in onlooker.node.get_topic_names_and_types()
+                 if set(types) & {*IMAGE_TYPES}
+                 and any(found.node == name for found in endpoints(lookup(topic))))
+
+
+def _missing(nodes: Sequence[Seen], topics: Sequence[str]) -> Iterator[Check]:
+    """Say that there is no node, or none that subscribes to what was asked about."""
+    if not nodes:
+        yield Check('node', FAIL if topics else WARN,
+                    f'no segmentation node runs in ROS domain {domain()}',
+                    'start one, or look with its ROS_DOMAIN_ID and RMW_IMPLEMENTATION')
+        return
+    known = ', '.join(topic for node in nodes for topic in node.topics(())) or 'none'
+    for topic in topics:
+        yield Check('node', FAIL, f'no node subscribes to {topic}; they do to: {known}',
+                    'name it in image_topics')
+
+
+def _all_came(onlooker: Onlooker, topics: set[str]) -> bool:
+    """Listen to the topics that have publishers by now; return whether all were heard."""
+    for topic in topics:
+        onlooker.hear(topic, endpoints(onlooker.node.get_publishers_info_by_topic(topic)))
+    return topics <= onlooker.heard.keys()
+
+
+def _frames(onlooker: Onlooker, topic: str, owner: str, served: bool) -> Check:
+    """
+    Say whether a camera's frames can reach the node.
+
+    :param served: whether masks come of them.
+    """
+    around = survey(onlooker.node, topic, owner, ())
+    heard = onlooker.heard.get(topic)
+    shape, error = _decoded(around, heard) if heard is not None else ('', '')
+    counts = Counter(failed=int(bool(error)), received=int(served), published=int(served))
+    finding = explain(around, Recent(counts, FRAMES_SEC if heard is None else 0.0, error))
+    if finding.level == 'ok':
+        return Check('frames', OK, f'{topic}: frames arrive{shape}')
+    return Check('frames', FAIL, f'{topic}: {finding.message}', finding.fix)
+
+
+def _decoded(around: Surroundings, data: bytes) -> tuple[str, str]:
+    """Return what a frame is and what is wrong with it, as the node would find out."""
+    is_raw = [found.type for found in around.publishers if found.type in IMAGE_TYPES][-1:] != [
+        IMAGE_TYPES[1]]
+    message = deserialize_message(data, Image if is_raw else CompressedImage)
+    try:
+        from roadseg_ros.node.image_messages import decode_compressed, ImageMessageError, to_bgr
+    except ImportError:  # of OpenCV, which another check says
+        return '', ''
+    try:
+        picture = to_bgr(message) if is_raw else decode_compressed(message)
+    except ImageMessageError as error:
+        return '', str(error)
+    encoding = message.encoding if is_raw else message.format
+    return f', {picture.shape[1]}x{picture.shape[0]} {encoding}', ''
+
+
+def _masks(onlooker: Onlooker, topic: str, node: Seen) -> Check:
+    """Say whether masks come, and what the node says where they do not."""
+    listeners = endpoints(onlooker.node.get_subscriptions_info_by_topic(topic))
+    if onlooker.counts.get(topic):
+        alone = '' if len(listeners) > 1 else ', nobody but this command listens to them'
+        return Check('masks', OK, f'{topic}: masks come{alone}')
+    message, status = f'{topic}: none within {FRAMES_SEC:.0f} s', onlooker.statuses.get(
+        f'{node.name.lstrip("/")}: {node.cameras.get(topic)}')
+    if status is None:
+        return Check('masks', FAIL, message, 'read the log of the node')
+    fixes = [value.value for value in status.values if value.key == 'fix']
+    return Check('masks', FAIL, f'{message}; the node says: {status.message}', *fixes)

@@ -1,0 +1,182 @@
+"""What the doctor says from outside of a node of another process, over DDS."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+import json
+import os
+from pathlib import Path
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 install')
+
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState  # noqa: E402
+from rclpy.qos import QoSDurabilityPolicy, QoSProfile  # noqa: E402
+from rclpy.qos import QoSReliabilityPolicy as Reliability
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
+from std_srvs.srv import SetBool  # noqa: E402
+
+from roadseg_ros.tools.doctor.check import Check  # noqa: E402
+from roadseg_ros.tools.doctor.onlooker import Onlooker  # noqa: E402
+from roadseg_ros.tools.doctor.running import examine_graph  # noqa: E402
+from roadseg_ros.tools.listener import Listener  # noqa: E402
+from roadseg_ros.tools.main import main  # noqa: E402
+from roadseg_ros.tools.node_process import NodeProcess, private_environment  # noqa: E402
+
+FRONT, SMALL = '/front/image', '/small/image/compressed'
+OTHERS = ('/misnamed/image', '/type/image', '/qos/image', '/quiet/image', '/encoding/image')
+BEST_EFFORT = QoSProfile(depth=2, reliability=Reliability.BEST_EFFORT)
+LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
+
+
+@pytest.fixture(scope='module')
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return the node of some cameras, in a domain of their own, that send ten times a second."""
+    with private_environment(tmp_path_factory.mktemp('ros_log')), \
+            Listener('driver', {}) as listener:
+        node = listener.node
+        for kind, topic, qos in ((Image, '/misnamed/image_raw', 1), (CameraInfo, OTHERS[1], 1),
+                                 (Image, OTHERS[2], BEST_EFFORT), (Image, OTHERS[3], 1)):
+            node.create_publisher(kind, topic, qos)
+        frame = np.zeros((48, 64, 3), np.uint8)
+        image = Image(height=48, width=64, encoding='bgr8', step=192,
+                      data=array('B', frame.tobytes()))
+        odd = Image(height=48, width=64, encoding='rgb565', step=192, data=image.data)
+        import cv2
+        png = CompressedImage(format='png',
+                              data=array('B', cv2.imencode('.png', frame)[1].tobytes()))
+        sent = [(node.create_publisher(type(message), topic, 2), message) for topic, message in (
+            (FRONT, image), (SMALL, png), (OTHERS[4], odd))]
+        node.create_timer(0.1, lambda: [publisher.publish(message) for publisher, message in sent])
+        yield node
+
+
+@pytest.fixture(scope='module')
+def running(driver: Any, checkpoint_path: Path, tmp_path_factory: pytest.TempPathFactory
+            ) -> Iterator[NodeProcess]:
+    """Return a node with all these cameras, at work."""
+    folder = tmp_path_factory.mktemp('node')
+    parameters = {'image_topics': [FRONT, SMALL, *OTHERS], 'checkpoint': str(checkpoint_path),
+                  'device': 'cpu', 'input_reliability': 'reliable'}
+    with NodeProcess(parameters, folder / 'node.yaml', folder / 'node.log') as node, \
+            Onlooker() as onlooker:
+        assert onlooker.wait(lambda: onlooker.statuses, 60)
+        yield node
+
+
+def found(*topics: str) -> dict[str, list[Check]]:
+    """Return what the doctor finds, by the names of the checks."""
+    checks: dict[str, list[Check]] = {}
+    for check in examine_graph(topics):
+        checks.setdefault(check.name, []).append(check)
+    return checks
+
+
+def test_a_node_at_work_is_fine(running: NodeProcess) -> None:
+    checks = found(FRONT, SMALL)
+    assert [str(check) for group in checks.values() for check in group] == [
+        'ok    node         /roadseg is active',
+        f'ok    frames       {FRONT}: frames arrive, 64x48 bgr8',
+        f'ok    frames       {SMALL}: frames arrive, 64x48 png',
+        'ok    masks        /front/segmentation/mask: masks come, nobody but this command '
+        'listens to them',
+        'ok    masks        /small/image/segmentation/mask: masks come, nobody but this command '
+        'listens to them']
+
+
+def test_each_cause_is_told_from_outside(running: NodeProcess) -> None:
+    checks = found()
+    frames = {check.message.partition(': ')[0]: check for check in checks['frames']}
+    assert {topic for topic, check in frames.items() if check.status == 'FAIL'} == {*OTHERS}
+    said = {
+        '/misnamed/image': 'nobody publishes this topic; similar: /misnamed/image_raw',
+        '/type/image': '/driver publishes sensor_msgs/msg/CameraInfo there; supported: sensor',
+        '/qos/image': 'incompatible QoS: reliability: /driver offers best_effort, /roadseg asks '
+                      'for reliable',
+        '/quiet/image': 'no frame arrives, though /driver publishes the topic',
+        '/encoding/image': "unknown encoding 'rgb565'; supported: bgr8"}
+    masks = {check.message.partition('/segmentation')[0]: check for check in checks['masks']}
+    for topic, words in said.items():
+        assert words in frames[topic].message
+        silent = masks[topic.removesuffix('/image')]
+        assert silent.status == 'FAIL'
+        assert f'none within 5 s; the node says: {words}' in silent.message
+    assert frames['/qos/image'].fix == 'set input_reliability to auto'
+    assert masks['/front'].status == 'ok'
+
+
+def test_a_listener_that_cannot_be_reached_is_a_warning(running: NodeProcess, driver: Any) -> None:
+    listener = driver.create_subscription(
+        Image, '/front/segmentation/overlay', lambda message: None, LATCHED)
+    line, = found(FRONT)['listener']
+    driver.destroy_subscription(listener)
+    assert line.status == 'warn' and line.message == (
+        'incompatible QoS: /front/segmentation/overlay, durability: /roadseg offers volatile, '
+        '/driver asks for transient_local')
+
+
+def test_a_paused_node_says_so(running: NodeProcess) -> None:
+    with Onlooker() as onlooker:
+        def enable(data: bool) -> bool:
+            request = SetBool.Request(data=data)
+            return onlooker.ask(SetBool, '/roadseg/enable', request, 10.0).success
+
+        assert enable(False)
+        masks, = found(FRONT)['masks']
+        assert enable(True)
+    assert masks.status == 'FAIL' and 'the node says: paused by ~/enable' in masks.message
+    assert 'data: true' in masks.fix
+
+
+def test_a_topic_that_no_node_subscribes_to_is_named(running: NodeProcess) -> None:
+    checks = found('/misnamed/image_raw')
+    failed = [check for check in checks['node'] if check.status == 'FAIL']
+    assert 'no node subscribes to /misnamed/image_raw; they do to: /front/image' in str(failed[0])
+    assert 'no frame arrives' in checks['frames'][0].message and 'masks' not in checks
+
+
+def test_an_inactive_node_is_told_how_to_go_on(running: NodeProcess) -> None:
+    with Onlooker() as onlooker:
+        def change(transition: int) -> bool:
+            request = ChangeState.Request(transition=Transition(id=transition))
+            return onlooker.ask(ChangeState, '/roadseg/change_state', request, 10.0).success
+
+        assert change(Transition.TRANSITION_DEACTIVATE)
+        checks = found(FRONT)
+        assert change(Transition.TRANSITION_ACTIVATE)
+    assert str(checks['node'][0]) == ('FAIL  node         /roadseg is inactive; fix: `ros2 '
+                                      'lifecycle set /roadseg activate`')
+    assert checks['frames'][0].status == 'ok' and 'masks' not in checks
+
+
+def test_a_node_that_does_not_answer_may_be_loading(running: NodeProcess) -> None:
+    os.kill(running.pid, signal.SIGSTOP)
+    try:
+        node, *_ = found(FRONT)['node']
+    finally:
+        os.kill(running.pid, signal.SIGCONT)
+    assert node.status == 'FAIL' and '/roadseg is there and does not answer: still loading' in str(
+        node)
+
+
+def test_the_command_ends_with_what_it_found(running: NodeProcess,
+                                             capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['doctor', '--topic', FRONT, '--json']) == 0
+    checks = json.loads(capsys.readouterr().out)['checks']
+    assert {'torch', 'openvino', 'middleware', 'weights', 'node', 'frames', 'masks'} <= {
+        check['name'] for check in checks if check['status'] == 'ok'}
+
+
+def test_no_node_is_a_failure_only_where_one_is_asked_about(tmp_path: Path) -> None:
+    with private_environment(tmp_path):
+        node, = found()['node']
+        assert node.status == 'warn' and os.environ['ROS_DOMAIN_ID'] in node.message
+        checks = found(FRONT)
+    assert checks['node'][0].status == 'FAIL'
+    assert 'nobody publishes this topic, nor any other image' in checks['frames'][0].message
