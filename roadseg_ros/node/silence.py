@@ -11,7 +11,7 @@ from roadseg_ros.node.topics import base_topic
 
 SILENCE_SEC = 3.0  # without a mask, after which the reason is said
 IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
-SIMILAR, MAX_NAMES = 0.6, 5
+SIMILAR, MAX_SIMILAR, MAX_NAMES = 0.7, 3, 5
 # what a subscriber may ask for at most is what a publisher offers, each list from weak to strong
 POLICIES = {'reliability': ('best_effort', 'reliable'),
             'durability': ('volatile', 'transient_local')}
@@ -132,7 +132,7 @@ def similar_topics(topic: str, others: Iterable[str]) -> list[str]:
     """
     ranked = sorted(((_similarity(topic, other), other) for other in others),
                     key=lambda pair: (-pair[0], pair[1]))
-    return [other for similarity, other in ranked if similarity >= SIMILAR][:MAX_NAMES]
+    return [other for similarity, other in ranked if similarity >= SIMILAR][:MAX_SIMILAR]
 
 
 def _similarity(topic: str, other: str) -> float:
@@ -155,8 +155,8 @@ def _no_frames(around: Surroundings, recent: Recent) -> Finding | None:
                        f'image_topics{_suggested(around)}')
     if recent.counts['received']:
         return None
-    for camera in cameras if around.subscription else ():
-        wrong = mismatch(camera, around.subscription)
+    for camera in cameras:
+        wrong = around.subscription and mismatch(camera, around.subscription)
         if wrong:
             return Finding('incompatible QoS', 'warn', f'incompatible QoS: {wrong}',
                            'set input_reliability to auto')

@@ -113,6 +113,28 @@ def test_the_newest_frame_wins_while_one_is_worked_on(start, peer, picture):
     assert values(diagnostics, 'a')['dropped'] == '4'
 
 
+def test_a_frame_that_takes_too_long_is_said_to(start, peer, picture, caplog):
+    leave = threading.Event()
+
+    class Stuck(Segmenter):
+        def segment(self, frames, streams=None, stamps=None):
+            assert not streams or leave.wait(30)
+            return super().segment(frames, streams, stamps)
+
+    caplog.set_level('INFO', 'roadseg_ros')
+    start(lambda settings: Stuck(settings.checkpoint_path, device='cpu'))
+    publisher = peer.publisher(Image, '/a/image')
+    masks = peer.collect(Image, '/a/segmentation/mask')
+    peer.heard('/a/segmentation/mask')
+    timer = peer.node.create_timer(0.2, lambda: publisher.publish(peer.image(picture)))
+    line = peer.wait(lambda: [text for text in caplog.messages if 'takes longer' in text],
+                     'the line')[0]
+    assert line.startswith('/a/image: no mask for ') and ' dropped)' in line
+    leave.set()
+    peer.wait(lambda: masks and '/a/image: masks come' in caplog.messages, 'the good news')
+    peer.node.destroy_timer(timer)
+
+
 def values(diagnostics, camera):
     """Return the latest numbers of a camera."""
     name = f'roadseg: /{camera}/image'

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 import logging
+import re
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -85,7 +86,7 @@ def test_nothing_is_published_at_all(node: Any) -> None:
 
 
 @pytest.mark.parametrize('name, severity, said', [
-    ('misnamed', 'WARN', 'nobody publishes this topic; similar: /misnamed/image_raw, '),
+    ('misnamed', 'WARN', 'nobody publishes this topic; similar: /misnamed/image_raw'),
     ('type', 'WARN', '/stranger publishes sensor_msgs/msg/CameraInfo there; supported: sensor_m'),
     ('qos', 'WARN', 'reliability: /peer offers best_effort, /roadseg asks for reliable; set inp'),
     ('quiet', 'WARN', 'no frame arrives, though /peer publishes the topic; look whether'),
@@ -132,9 +133,11 @@ def test_a_camera_that_goes_is_told_again(node: Any, world: Any, peer: Any) -> N
 def test_nothing_is_said_twice(node: Any, world: Any) -> None:
     """Last of those that share the node, which has looked some twenty times."""
     for name in ('misnamed', 'type', 'qos', 'quiet'):
-        assert len(lines(node, name)) == 2
+        causes = [re.sub(r'.*no mask for \d+ s: ', '', line)[:30] for line in lines(node, name)]
+        # two, or on a slow machine three, which sees one publisher before the other
+        assert all(one != other for one, other in zip(causes, causes[1:])) and len(causes) <= 3
     # nobody, failing, the pause, failing
-    assert [len(lines(node, 'encoding', said)) for said in ('nobody', 'failed', 'paused')] == [
+    assert [len(lines(node, 'encoding', said)) for said in ('nor any', 'failed', 'paused')] == [
         1, 2, 1]
 
 

@@ -20,7 +20,7 @@ def test_no_command_names_them(capsys):
         main(['--help'])
     text = capsys.readouterr().out
     assert stopped.value.code == 0
-    assert all(name in text for name in ('demo', 'segment', 'check', 'benchmark'))
+    assert all(name in text for name in ('demo', 'segment', 'check', 'benchmark', 'doctor'))
 
 
 @pytest.mark.parametrize('arguments', [
