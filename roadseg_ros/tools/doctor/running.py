@@ -22,7 +22,8 @@ from roadseg_ros.tools.doctor.onlooker import Onlooker
 from roadseg_ros.tools.doctor.probes import domain
 
 SERVICE = '/reload_checkpoint'  # by which a segmentation node is known, whatever its name
-DISCOVERY_SEC, SETTLING_SEC, ANSWER_SEC, FRAMES_SEC = 3.0, 0.5, 3.0, 5.0
+# Fast DDS announces itself every three seconds, and who misses that hears the next
+DISCOVERY_SEC, SETTLING_SEC, ANSWER_SEC, FRAMES_SEC = 7.0, 0.5, 5.0, 5.0
 LIFECYCLE = 'ros2 lifecycle set'
 
 

@@ -22,6 +22,7 @@ from rclpy.qos import QoSReliabilityPolicy as Reliability
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 
+from roadseg_ros.tools.doctor import running as running_nodes  # noqa: E402
 from roadseg_ros.tools.doctor.check import Check  # noqa: E402
 from roadseg_ros.tools.doctor.onlooker import Onlooker  # noqa: E402
 from roadseg_ros.tools.doctor.running import examine_graph  # noqa: E402
@@ -178,7 +179,9 @@ def test_a_node_that_does_not_answer_may_be_loading(tmp_path: Path) -> None:
     assert node.message.startswith('/roadseg is there and does not answer: still loading')
 
 
-def test_no_node_is_a_failure_only_where_one_is_asked_about(tmp_path: Path) -> None:
+def test_no_node_is_a_failure_only_where_one_is_asked_about(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(running_nodes, 'DISCOVERY_SEC', 0.5)
     with private_environment(tmp_path):
         node, = found()['node']
         assert node.status == 'warn' and os.environ['ROS_DOMAIN_ID'] in node.message
