@@ -393,6 +393,7 @@ def spin() -> None:
         pass
     finally:
         # A second Ctrl-C, which launch sends too, must not end the tidying up in a traceback
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()

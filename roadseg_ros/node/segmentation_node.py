@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import os
 import signal
 import sys
+import threading
+import time
+from typing import NoReturn
+
+# after an interrupt, until the process ends whatever it is at: two seconds are what it may take
+GRACE_SEC = 1.5
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run the node until it is interrupted; return the exit status."""
+    """Run the node until it is interrupted, which ends the process; return why it did not run."""
     try:
+        import cv2
         import rclpy
 
         from roadseg_ros.node.allocator import keep_freed_memory
@@ -21,18 +29,50 @@ def main(args: Sequence[str] | None = None) -> int:
               file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        return 0
+        _leave()
+    # rclpy's own handler only ends the waiting for frames, not the loading of weights
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_in_time()
     keep_freed_memory()
+    # its lines about broken pictures are not throttled; ours say the same
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
         rclpy.init(args=args)
+    except KeyboardInterrupt:
+        _leave()
     except RuntimeError as error:  # a parameter file that is not there or no YAML
         print(f'segmentation_node: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
     spin()
     rclpy.try_shutdown()
-    # Again, as rclpy has put back what was there before it; unloading torch takes a second
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return 0
+    _leave()
+
+
+def _end_in_time() -> None:
+    """See to it that an interrupt ends the process, also from deep within a library."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    # written to by the signal itself: Python's own handlers wait for the library to return
+    signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+
+    def end() -> None:
+        os.read(read, 1)
+        time.sleep(GRACE_SEC)
+        _leave()
+
+    threading.Thread(target=end, name='end', daemon=True).start()
+
+
+def _leave() -> NoReturn:
+    """
+    End the process with status 0.
+
+    Not by returning: unloading torch takes a second, and Python kills itself by SIGINT where that
+    came while a text was executed, as it is by every dataclass that an import makes.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == '__main__':
