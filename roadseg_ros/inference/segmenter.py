@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 import time
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from roadseg_ros.inference.cache_policy import CachePolicy
 from roadseg_ros.inference.clockwork import Clockwork
 from roadseg_ros.inference.correction import Corrected
 from roadseg_ros.inference.engines import make_engine, stages_of
+from roadseg_ros.inference.engines.lost import on_the_cpu_instead
 from roadseg_ros.inference.prediction import Prediction
 from roadseg_ros.inference.preprocessing import (
     check_frame,
@@ -26,6 +28,8 @@ from roadseg_ros.inference.preprocessing import (
 )
 from roadseg_ros.inference.refresh import CacheSettings
 from roadseg_ros.inference.reuse import Reuse
+
+Result = TypeVar('Result')
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,8 @@ class Segmenter:
     Segment frames of any size from one or more streams.
 
     Each frame is resized, aspect kept, to the height the network was trained at, padded right
-    and below, and its ids come back to the frame's size by nearest neighbour.
+    and below, and its ids come back to the frame's size by nearest neighbour. A GPU that fails
+    meanwhile, such as by lack of memory, is given up: the CPU does that frame and those to come.
 
     :param checkpoint: path of a `.safetensors` file, or a checkpoint.
     :param device: 'auto', 'cpu', 'cuda' or 'cuda:N'.
@@ -86,8 +91,11 @@ class Segmenter:
         if settings.policy == 'clockwork' and engine == 'auto':
             engine = 'torch'
         beside = settings.background and settings.policy != 'off'
-        self._engine = make_engine(checkpoint, device, engine,
-                                   threads=spare_one_core() if beside else None)
+        self._threads = spare_one_core() if beside else None
+        self._asked_device, self._asked_engine = device, engine
+        self._engine = make_engine(checkpoint, device, engine, threads=self._threads)
+        self.lost_device = False
+        """Whether the device failed after the start."""
         self._height = (checkpoint.preprocessing.height
                         if inference_height == CHECKPOINT_HEIGHT else inference_height)
         self._reuse: CachePolicy | None = None
@@ -171,10 +179,17 @@ class Segmenter:
         """
         trained = self.checkpoint.preprocessing
         frame = np.zeros((height or trained.height, width or trained.width, 3), np.uint8)
-        for _ in range(2):
-            self._predict([frame])
-            if self.cache.policy == 'corrected':
-                self._look(frame)
+
+        def run() -> None:
+            for _ in range(2):
+                self._predict([frame])
+                if self.cache.policy == 'corrected':
+                    self._look(frame)
+
+        if self._asked_device == 'auto':
+            self._surely(run)
+        else:
+            run()
 
     def close(self) -> None:
         """Give the device's memory back; nothing can be segmented afterwards."""
@@ -198,13 +213,34 @@ class Segmenter:
                 raise ValueError(f'{len(frames)} frames but {len(values)} {name}')
         for frame in frames:
             check_frame(frame)
-        if self._reuse is None:
-            predictions = self._predict(frames)
-        else:
-            predictions = self._reuse.predict(
-                frames, [''] * len(frames) if streams is None else streams,
-                [time.monotonic_ns()] * len(frames) if stamps is None else stamps)
+        if streams is None:
+            streams = [''] * len(frames)
+        if stamps is None:
+            stamps = [time.monotonic_ns()] * len(frames)
+        predictions = self._surely(lambda: (
+            self._predict(frames) if self._reuse is None
+            else self._reuse.predict(frames, streams, stamps)))
         return [_restored(prediction) for prediction in predictions]
+
+    def _surely(self, work: Callable[[], Result]) -> Result:
+        """Do what takes the network, on the CPU where the device fails."""
+        try:
+            return work()
+        except RuntimeError as error:  # torch has many for this, most of no class of their own
+            if self.device == 'cpu':
+                raise
+            self._move_to_cpu(error)
+        return work()
+
+    def _move_to_cpu(self, error: Exception) -> None:
+        """Give a device up that failed; what is kept between frames is forgotten."""
+        settings = self.cache
+        engine = 'torch' if settings.policy == 'clockwork' else self._asked_engine
+        self.set_cache(CacheSettings())  # the network may be at work beside the frames
+        self._engine = on_the_cpu_instead(self._engine, error, self.checkpoint, engine,
+                                          self._threads)
+        self.lost_device = True
+        self.set_cache(settings)
 
     def _make_policy(self, settings: CacheSettings) -> CachePolicy | None:
         """Return what a policy needs to run, None for 'off'."""

@@ -67,7 +67,7 @@ def test_a_stage_that_is_no_longer_gone_through_is_not_shown():
 def test_the_node_shows_its_cache(segmenter):
     settings = SimpleNamespace(device='auto', engine='auto', cache=CacheSettings('warp', 4))
     reset = SimpleNamespace(**{name: getattr(segmenter, name) for name in (
-        'device', 'engine', 'fallback', 'checkpoint', 'labels')},
+        'device', 'engine', 'fallback', 'checkpoint', 'labels', 'lost_device')},
         cache_resets={'scene cut': 2, 'gap': 1})
     shown = {value.key: value.value
              for value in node_status('roadseg', reset, settings, {'enabled': True}).values}
@@ -75,6 +75,14 @@ def test_the_node_shows_its_cache(segmenter):
         'cache_policy': 'warp', 'cache_interval': '4', 'cache_max_age_ms': '500.0',
         'cache_background': 'False', 'cache_resets_scene_cut': '2', 'cache_resets_gap': '1'}
     assert shown['enabled'] == 'True'
+
+
+@pytest.mark.parametrize('lost, level', [(False, DiagnosticStatus.OK),
+                                         (True, DiagnosticStatus.WARN)])
+def test_a_device_that_was_lost_is_a_warning(segmenter, monkeypatch, lost, level):
+    monkeypatch.setattr(segmenter, 'lost_device', lost)
+    settings = SimpleNamespace(device='auto', engine='auto', cache=CacheSettings())
+    assert node_status('roadseg', segmenter, settings, {}).level == level
 
 
 def test_a_status_shows_the_numbers():

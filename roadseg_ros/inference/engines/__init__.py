@@ -104,21 +104,28 @@ def make_engine(checkpoint: Checkpoint, device: str, engine: str,
         raise EngineError(f'unknown device {device!r}; supported: auto, cpu, cuda, cuda:N')
     if engine != 'auto':
         return _start(engine, checkpoint, device, threads)
+    no_gpu = 'no CUDA device found'
     if device.startswith('cuda') or (device == 'auto' and _may_have_cuda()):
-        started = _start('torch', checkpoint, device, threads)
-        if started.device != 'cpu':
-            return started
+        try:
+            started = _start('torch', checkpoint, device, threads)
+            if started.device != 'cpu':
+                return started
+        except RuntimeError as error:  # torch's, such as of too little memory
+            if device != 'auto' or isinstance(error, EngineError):
+                raise
+            no_gpu = f'the CUDA device failed ({" ".join(str(error).split())})'
     if find_spec('openvino') is None:
-        return _start('torch', checkpoint, device, threads)
-    try:
-        started = _start('openvino', checkpoint, device, threads)
-    except CheckpointError:
-        raise
-    except Exception as error:  # a network or machine that OpenVINO cannot do
-        started = _start('torch', checkpoint, device, threads)
-        started.fallback = f'engine openvino failed ({" ".join(str(error).split())})'
+        started = _start('torch', checkpoint, 'cpu', threads)
     else:
-        started.fallback = 'no CUDA device found' if device == 'auto' else None
+        try:
+            started = _start('openvino', checkpoint, 'cpu', threads)
+        except CheckpointError:
+            raise
+        except Exception as error:  # a network or machine that OpenVINO cannot do
+            started = _start('torch', checkpoint, 'cpu', threads)
+            started.fallback = f'engine openvino failed ({" ".join(str(error).split())})'
+            return started
+    started.fallback = no_gpu if device == 'auto' else None
     return started
 
 
