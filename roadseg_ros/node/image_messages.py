@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from std_msgs.msg import Header
 
 JPEG_QUALITY = 90
+MAX_QUOTED = 40  # characters
 
 
 class ImageMessageError(ValueError):
@@ -102,21 +103,22 @@ def decode_compressed(message: CompressedImage, max_pixels: int = MAX_PIXELS) ->
     """
     supported = 'supported: ' + ', '.join(COMPRESSED_FORMATS)
     if 'compresseddepth' in message.format.lower():
-        raise ImageMessageError(f'{message.format!r} is depth, not a picture; {supported}')
+        raise ImageMessageError(f'{_quoted(message.format)} is depth, not a picture; {supported}')
     data = np.frombuffer(message.data, np.uint8)
     size = compressed_size(data.tobytes())
     if size is None:
         raise ImageMessageError(
-            f'cannot read the compressed image: format {message.format!r}, {data.size} bytes; '
+            f'cannot read the compressed image: format {_quoted(message.format)}, '
+            f'{data.size} bytes; '
             + supported)
     _check_size(*size, max_pixels)
     try:
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         picture = None
-    if picture is None:
+    if picture is None or picture.shape[:2] != size:
         raise ImageMessageError(
-            f'the compressed image is broken or cut short: format {message.format!r}, '
+            f'the compressed image is broken or cut short: format {_quoted(message.format)}, '
             f'{size[1]}x{size[0]}, {data.size} bytes')
     return picture
 
@@ -218,13 +220,19 @@ def _through_cv_bridge(message: Image) -> np.ndarray:
     # cv_bridge under a NumPy it was not built for fails with an AttributeError.
     except (ImportError, AttributeError):
         raise ImageMessageError(
-            f'unknown encoding {message.encoding!r}; supported: ' + ', '.join(LAYOUTS)) from None
+            f'unknown encoding {_quoted(message.encoding)}; supported: ' + ', '.join(LAYOUTS)
+        ) from None
     try:
         return CvBridge().imgmsg_to_cv2(message, 'bgr8')
     except Exception as error:  # cv_bridge raises its own, RuntimeError, TypeError and cv2.error
         raise ImageMessageError(
-            f'cv_bridge cannot convert encoding {message.encoding!r}: {error}; '
+            f'cv_bridge cannot convert encoding {_quoted(message.encoding)}: {error}; '
             'supported without it: ' + ', '.join(LAYOUTS)) from error
+
+
+def _quoted(text: str) -> str:
+    """Return a text of a message for a log, which a long one would flood."""
+    return repr(text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + '...')
 
 
 def _byte_array(values: np.ndarray) -> array[int]:

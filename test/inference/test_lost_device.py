@@ -4,7 +4,8 @@ import logging
 import numpy as np
 import pytest
 
-from roadseg_ros.inference import engines, segmenter as module
+from roadseg_ros.inference import engines
+from roadseg_ros.inference import segmenter as module
 from roadseg_ros.inference.engines import EngineError, make_engine
 from roadseg_ros.inference.refresh import CacheSettings
 from roadseg_ros.inference.segmenter import Segmenter

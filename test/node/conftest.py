@@ -87,6 +87,12 @@ class Peer:
             assert time.monotonic() < end, f'waited {timeout} s for {what or condition}'
             self._executor.spin_once(timeout_sec=0.05)
 
+    def take_for(self, seconds: float) -> None:
+        """Take what comes for some time: the pace of a camera."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left)
+
     def collect(self, message_type: type, topic: str, qos: Any = 50) -> list[Any]:
         """Subscribe; return the list that the messages go into."""
         messages: list[Any] = []
