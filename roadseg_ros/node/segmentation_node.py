@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ GRACE_SEC = 1.5
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until it is interrupted, which ends the process; return why it did not run."""
+    # there is nothing to tidy up yet, and OpenCV would take an exception for a lack of NumPy
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         import cv2
         import rclpy
@@ -28,15 +31,14 @@ def main(args: Sequence[str] | None = None) -> int:
               'not have; source a ROS 2 install, or use the environment that README.md sets up',
               file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        _leave()
-    # rclpy's own handler only ends the waiting for frames, not the loading of weights
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    _end_in_time()
     keep_freed_memory()
     # its lines about broken pictures are not throttled; ours say the same
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    _end_in_time()
     try:
+        # rclpy's own handlers only end the waiting for frames, not the loading of weights
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         rclpy.init(args=args)
     except KeyboardInterrupt:
         _leave()
@@ -44,6 +46,8 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f'segmentation_node: {" ".join(str(error).split())}', file=sys.stderr)
         return 2
     spin()
+    # what is left of the node goes with the rubbish; else others see its services for 20 s more
+    gc.collect()
     rclpy.try_shutdown()
     _leave()
 

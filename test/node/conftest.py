@@ -39,13 +39,22 @@ class NodeProcess:
         """Return what the node has written so far."""
         return self._log.read_text()
 
+    @property
+    def pid(self) -> int:
+        """Return the process id."""
+        return self._process.pid
+
     def alive(self) -> bool:
         """Return whether the process runs."""
         return self._process.poll() is None
 
     def interrupt(self) -> None:
         """Send what Ctrl-C sends."""
-        self._process.send_signal(signal.SIGINT)
+        self.send_signal(signal.SIGINT)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal."""
+        self._process.send_signal(number)
 
     def wait(self, timeout: float) -> int:
         """Return the exit status."""
