@@ -41,6 +41,7 @@ from roadseg_ros.node.pipeline import Pipeline
 from roadseg_ros.node.planner_views import PlannerViews
 from roadseg_ros.node.stream import Stream
 from roadseg_ros.node.topics import camera_info_topic, output_prefixes
+from roadseg_ros.node.transitions import refuse_illegal
 from roadseg_ros.node.watch import told_when_slow, Watch
 from roadseg_ros.node.worker import Worker
 
@@ -65,6 +66,7 @@ class SegmentationNode(LifecycleNode):
     def __init__(self, *, make_segmenter: Callable[[Settings], Segmenter] | None = None,
                  **kwargs: Any) -> None:
         super().__init__(NODE_NAME, **kwargs)
+        refuse_illegal(self)
         self._make_segmenter = make_segmenter or _make_segmenter
         self._log_handler = forward(self.get_logger())
         self._invalid = declare(self)
@@ -388,7 +390,7 @@ def spin() -> None:
             node.get_logger().info('autostart is false: waiting to be configured and activated')
         elif node.trigger_configure() == SUCCESS:
             node.trigger_activate()
-        executor.spin()
+        _serve(node, executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     finally:
@@ -397,3 +399,15 @@ def spin() -> None:
             signal.signal(number, signal.SIG_IGN)
         if node is not None:
             node.destroy_node()
+
+
+def _serve(node: SegmentationNode, executor: SingleThreadedExecutor) -> None:
+    """Take what comes until the context ends; what one callback raises is its own loss."""
+    while node.context.ok():
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            return
+        except Exception as error:  # such as of a request that rclpy itself cannot take
+            if node.context.ok():
+                node.get_logger().error(_reason(error), throttle_duration_sec=5.0)

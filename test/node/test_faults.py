@@ -14,8 +14,11 @@ import pytest
 pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 install')
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from rclpy.executors import ExternalShutdownException  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
+
+from roadseg_ros.node.lifecycle import _serve  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 CAMERA, MASK = '/camera/image_raw', '/camera/segmentation/mask'
@@ -133,6 +136,20 @@ def test_the_clock_jumps(peer, node, talk, camera, picture, jump_sec):
                                       for array in talk.diagnostics[-2:]), 'the new time')
     peer.node.destroy_publisher(clock)
     assert 'ERROR' not in node.log
+
+
+def test_what_one_callback_raises_is_its_own_loss():
+    spun, said = [], []
+
+    def spin():
+        spun.append(True)
+        raise ValueError('no such request') if len(spun) < 4 else ExternalShutdownException
+
+    stand_in = SimpleNamespace(
+        context=SimpleNamespace(ok=lambda: True),
+        get_logger=lambda: SimpleNamespace(error=lambda text, **options: said.append(text)))
+    _serve(stand_in, SimpleNamespace(spin=spin))
+    assert said == ['no such request'] * 3
 
 
 def test_killed_and_restarted_by_a_supervisor(peer, node, talk, camera, picture, start_node):
