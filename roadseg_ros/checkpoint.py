@@ -27,6 +27,8 @@ FORMAT_VERSION = 1
 METADATA_KEY = 'roadseg'
 MAX_SIDE = 16384
 MAX_PIXELS = 2 ** 25  # of a frame, unless the user says otherwise, and of a network's input
+MAX_FILE_BYTES = 2 ** 32  # all of a file comes into memory; FCN-8s, the largest here, has 0.6 GB
+MAX_HEADER_BYTES = 2 ** 24  # parsed as JSON
 
 
 class CheckpointError(ValueError):
@@ -126,16 +128,21 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
     :param path: a `.safetensors` file written by `Checkpoint.save`.
     :return: the checkpoint, its tensors in memory.
-    :raises CheckpointError: missing, unreadable, pickled, truncated, foreign, or of a newer
-        format; the message names the file and which of these it is.
+    :raises CheckpointError: missing, unreadable, too large, pickled, truncated, foreign, or of a
+        newer format; the message names the file and which of these it is.
     """
     path = Path(path).expanduser()
     try:
         with path.open('rb') as file:
-            start = file.read(4)
+            start, size = file.read(8), os.fstat(file.fileno()).st_size
     except OSError as error:
         raise CheckpointError(f'cannot read checkpoint {path}: {error.strerror}') from error
+    if size > MAX_FILE_BYTES:
+        raise CheckpointError(f'{path} has {size} bytes, more than the limit of {MAX_FILE_BYTES}')
     try:
+        # a length of the header comes first; one beyond the file's is an error of its own
+        if MAX_HEADER_BYTES < int.from_bytes(start, 'little') <= size:
+            raise ValueError(f'its header has more than {MAX_HEADER_BYTES} bytes')
         with safe_open(path, framework='numpy') as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
             tensors = {name: file.get_tensor(name) for name in file.keys()}

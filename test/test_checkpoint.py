@@ -1,6 +1,7 @@
 """The checkpoint file: what goes in comes out; what does not belong is named."""
 from dataclasses import replace
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from roadseg_ros.checkpoint import (
     CheckpointError,
     default_checkpoint_path,
     load_checkpoint,
+    MAX_FILE_BYTES,
+    MAX_HEADER_BYTES,
     Preprocessing,
 )
 from roadseg_ros.labels import LabelSpace
@@ -161,6 +164,24 @@ def test_files_that_do_not_fit_are_named(tmp_path, write, reason):
         load_checkpoint(path)
     assert str(path) in str(caught.value)
     assert '\n' not in str(caught.value)
+
+
+def claim(path, size, header):
+    """Write a file that is large and of which nearly nothing is on the disk."""
+    path.write_bytes(header.to_bytes(8, 'little') + b'{"')
+    os.truncate(path, size)
+
+
+@pytest.mark.parametrize('size, header, reason', [
+    (MAX_FILE_BYTES + 1, 100, f'has {MAX_FILE_BYTES + 1} bytes, more than the limit'),
+    (MAX_FILE_BYTES, MAX_HEADER_BYTES + 1, f'its header has more than {MAX_HEADER_BYTES} bytes'),
+    (1000, 2 ** 63, 'not a whole .safetensors file'),
+])
+def test_what_is_too_large_is_not_read(tmp_path, size, header, reason):
+    path = tmp_path / 'large.safetensors'
+    claim(path, size, header)
+    with pytest.raises(CheckpointError, match=reason):
+        load_checkpoint(path)
 
 
 def test_pickles_are_never_run(tmp_path):

@@ -60,15 +60,19 @@ def network_from_checkpoint(checkpoint: Checkpoint) -> Network:
     :raises CheckpointError: unknown network, or tensors or label space that do not fit it.
     """
     try:
+        with torch.device('meta'):  # whose tensors have no memory: arguments may ask for any size
+            planned = build_network(checkpoint.architecture, checkpoint.arguments)
+        own = planned.state_dict()
+        if planned.num_classes != len(checkpoint.labels):
+            raise CheckpointError(f'the network has {planned.num_classes} outputs, '
+                                  f'the label space {len(checkpoint.labels)}')
+        _check_tensors({name: tuple(value.shape) for name, value in own.items()},
+                       {name: value.shape for name, value in checkpoint.tensors.items()})
         network = build_network(checkpoint.architecture, checkpoint.arguments)
+    except CheckpointError:
+        raise
     except ValueError as error:
         raise CheckpointError(f'the checkpoint does not fit: {error}') from error
-    if network.num_classes != len(checkpoint.labels):
-        raise CheckpointError(f'the network has {network.num_classes} outputs, '
-                              f'the label space {len(checkpoint.labels)}')
-    own = network.state_dict()
-    _check_tensors({name: tuple(value.shape) for name, value in own.items()},
-                   {name: value.shape for name, value in checkpoint.tensors.items()})
     network.load_state_dict({name: torch.from_numpy(np.array(checkpoint.tensors[name]))
                              for name in own})
     return network.eval()

@@ -29,6 +29,7 @@ def _answer(node: LifecycleNode, change_state: Callable[[Any, Any], Any],
         return change_state(request, response)
     except RuntimeError as error:  # rclpy's RCLError
         asked = request.transition.label or request.transition.id
-        node.get_logger().warning(f'transition {asked} refused: {str(error).partition(", at ")[0]}')
+        reason = str(error).partition(', at ')[0]
+        node.get_logger().warning(f'transition {asked} refused: {reason}')
         response.success = False
         return response

@@ -10,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from roadseg_ros.checkpoint import MAX_PIXELS
+from roadseg_ros.node.compressed_size import compressed_size
 from roadseg_ros.tools.bag_source import BAG_SUFFIXES, BagSource
 from roadseg_ros.tools.frames import Frame, Source, SourceError
 
@@ -82,8 +84,11 @@ def read_picture(path: Path) -> np.ndarray:
         caller.
     """
     try:
-        picture = cv2.imdecode(np.fromfile(path, np.uint8),
-                               cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+        data = np.fromfile(path, np.uint8)
+        height, width = compressed_size(data.tobytes()) or (0, 0)
+        if height * width > MAX_PIXELS:
+            raise SourceError(f'has {width}x{height} pixels, more than the limit of {MAX_PIXELS}')
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except OSError as error:
         raise SourceError(f'cannot be read: {error.strerror}') from error
     except cv2.error:

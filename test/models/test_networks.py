@@ -203,3 +203,10 @@ def test_arguments_that_do_not_fit_are_refused(architecture, arguments, reason):
     with pytest.raises(ValueError, match=reason) as caught:
         build_network(architecture, arguments)
     assert '\n' not in str(caught.value)
+
+
+def test_arguments_that_ask_for_terabytes_cost_nothing(checkpoint):
+    """The file's tensors bound what is built: it is planned without memory first."""
+    arguments = {**checkpoint.arguments, 'channels': [500_000] * 4}
+    with pytest.raises(CheckpointError, match='tensor .* has shape .*, the network wants'):
+        network_from_checkpoint(replace(checkpoint, arguments=arguments))

@@ -1,12 +1,14 @@
 """The node in the test's own process, with segmenters that load slowly or fail."""
 import threading
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 install')
 
-from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus  # noqa: E402
 import rclpy  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
@@ -205,3 +207,63 @@ def test_beside_a_gpu_masks_leave_while_the_next_frame_is_in_the_network(
     publisher.publish(frames[1])
     peer.wait(lambda: len(masks) == 2, 'two masks')
     assert [mask.header for mask in masks] == [frame.header for frame in frames]
+
+
+def test_three_times_what_it_can_take_delays_no_frame_by_more_than_two(start, peer, picture):
+    """The newest frame wins: the delay is that of the frame at work and the own one."""
+    class Slow(Segmenter):
+        def segment(self, frames, streams=None, stamps=None):
+            threading.Event().wait(0.05)
+            return super().segment(frames, streams, stamps)
+
+    start(lambda settings: Slow(settings.checkpoint_path, device='cpu'))
+    sent, came = {}, {}
+    peer.node.create_subscription(
+        Image, '/a/segmentation/mask',
+        lambda mask: came.setdefault(mask.header.stamp.sec, time.perf_counter()), 50)
+    publisher = peer.publisher(Image, '/a/image')
+    peer.heard('/a/segmentation/mask')
+    for _ in range(300):
+        message = peer.image(picture)
+        sent[message.header.stamp.sec] = time.perf_counter()
+        publisher.publish(message)
+        peer.take_for(1 / 60)
+    newest = max(sent)
+    peer.wait(lambda: newest in came, 'the newest frame, which is never dropped')
+    assert list(came) == sorted(came) and 20 < len(came) < 0.5 * len(sent)
+    frame_sec = (came[newest] - min(came.values())) / (len(came) - 1)
+    delays = [came[stamp] - sent[stamp] for stamp in came]
+    assert np.percentile(delays, 95) < 2 * frame_sec + 0.01, (frame_sec, delays)
+
+
+def test_a_device_that_is_lost_is_warned_of_and_masks_go_on(start, peer, picture, capfd):
+    class Gpu(Segmenter):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            self.warm_up()
+            real = self._engine
+            self._engine = SimpleNamespace(
+                name='torch', device='cuda:0', input_stride=real.input_stride, fallback=None,
+                run=lambda frames: lost(), close=lambda: lost())
+
+        def warm_up(self, height=0, width=0):
+            if self.device == 'cpu':
+                super().warm_up(height, width)
+
+    def lost():
+        raise RuntimeError('CUDA error: the launch timed out')
+
+    start(lambda settings: Gpu(settings.checkpoint_path, device='cpu'))
+    masks = peer.collect(Image, '/a/segmentation/mask')
+    diagnostics = peer.collect(DiagnosticArray, '/diagnostics')
+    peer.heard('/a/segmentation/mask')
+    publisher = peer.publisher(Image, '/a/image')
+    for _ in range(3):
+        peer.exchange(publisher, peer.image(picture), masks)
+    status = peer.wait(lambda: next(
+        (status for message in diagnostics for status in message.status
+         if status.name == 'roadseg' and status.level == DiagnosticStatus.WARN), None), 'a WARN')
+    assert status.message == 'cuda:0 failed (RuntimeError: CUDA error: the launch timed out)'
+    assert {'device': 'cpu', 'failed': '0'}.items() <= {
+        **{value.key: value.value for value in status.values}, **values(diagnostics, 'a')}.items()
+    assert capfd.readouterr().err.count('goes on on the CPU') == 1

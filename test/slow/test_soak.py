@@ -6,6 +6,8 @@ import pytest
 
 pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 install')
 
+from benchmarks.soak import soak  # noqa: E402
+from roadseg_ros.checkpoint import default_checkpoint_path  # noqa: E402
 from roadseg_ros.tools.benchmark.client import Client, Feed  # noqa: E402
 from roadseg_ros.tools.benchmark.drive import render  # noqa: E402
 from roadseg_ros.tools.benchmark.messages import ImageMessages  # noqa: E402
@@ -42,3 +44,17 @@ def test_ten_thousand_frames_cost_no_memory_and_no_time(domain_id, checkpoint_pa
             memory_mb.append(resident_mb(node.pid))
     assert memory_mb[-1] - memory_mb[SETTLED - 1] < GROWTH_MB, memory_mb
     assert quick_ms[-1] < SLOWDOWN * quick_ms[SETTLED - 1], quick_ms
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_minute_at_three_times_what_it_sustains():
+    """The packaged network: the newest frame wins, within two frames, and memory is flat."""
+    weights = default_checkpoint_path()
+    if not weights.is_file():
+        pytest.skip('the packaged weights are not here')
+    figures = soak(str(weights), 1.0, 3.0, (360, 480), {'device': 'cpu'})
+    assert figures['answered'] < 0.6 * figures['sent']
+    assert figures['delay_frames']['p95'] < 2.0, figures
+    growth = figures['growth']
+    assert growth['memory_mb'] < GROWTH_MB and growth['threads'] == growth['files'] == 0, figures
