@@ -24,7 +24,7 @@ endif
 export UV_SYSTEM_CERTS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint clean check-python
+.PHONY: help setup demo test test-all soak lint clean check-python
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test: $(STAMP)  ## run the tests (TEST_ARGS='-k NAME' for some of them)
 
 test-all: $(STAMP)  ## run all tests, also those that take minutes
 	$(PY) -m pytest -m '' $(TEST_ARGS)
+
+soak: $(STAMP)  ## overload the node for five minutes (SOAK_ARGS='--minutes 120 --out soak.json')
+	$(PY) -m benchmarks.soak $(SOAK_ARGS)
 
 lint: $(STAMP)  ## check style and types
 	$(PY) -m ruff check .
