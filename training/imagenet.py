@@ -13,12 +13,15 @@ import torch
 from torch import Tensor
 from torchvision.models import VGG16_BN_Weights, VGG16_Weights
 
-from roadseg_ros.models.fcn8s import Fcn8s
+from roadseg_ros.models.deeplab import DeepLabLargeFov
+from roadseg_ros.models.fcn import Fcn8s, Fcn16s, Fcn32s, VggFcn
 from roadseg_ros.models.network import Network
 from roadseg_ros.models.segnet import SegNet
 
 VGG16_WEIGHTS: dict[type[Network], Any] = {
-    Fcn8s: VGG16_Weights.IMAGENET1K_V1, SegNet: VGG16_BN_Weights.IMAGENET1K_V1}
+    Fcn8s: VGG16_Weights.IMAGENET1K_V1, Fcn16s: VGG16_Weights.IMAGENET1K_V1,
+    Fcn32s: VGG16_Weights.IMAGENET1K_V1, DeepLabLargeFov: VGG16_Weights.IMAGENET1K_V1,
+    SegNet: VGG16_BN_Weights.IMAGENET1K_V1}
 FULLY_CONNECTED = {'classifier.0': 0, 'classifier.3': 3}  # VGG16's name, index in FCN's
 
 
@@ -44,7 +47,7 @@ def load_vgg16(network: Network, file: Path) -> None:
     """
     Fill a network on VGG16 from a file.
 
-    :param network: FCN-8s or SegNet.
+    :param network: an FCN, DeepLab with a large field of view, or SegNet.
     :param file: state dict of torchvision's VGG16; for SegNet better of the one with batch norm.
     :raises PretrainedError: the network is not on VGG16, or the file cannot be read or is of
         another network.
@@ -86,14 +89,14 @@ def _fill_vgg16(network: Network, state: Mapping[str, Tensor], origin: str) -> N
     features = {name: value for name, value in state.items() if name.startswith('features.')}
     try:
         encoder.load_state_dict(target | _renamed(target, features))
-        if isinstance(network, Fcn8s):
+        if isinstance(network, VggFcn):
             _fill_fully_connected(network, state)
     except (KeyError, ValueError, RuntimeError) as error:
         raise PretrainedError(f'{origin} does not fit {type(network).__name__}: '
                               f'{" ".join(str(error).split())}') from error
 
 
-def _fill_fully_connected(network: Fcn8s, state: Mapping[str, Tensor]) -> None:
+def _fill_fully_connected(network: VggFcn, state: Mapping[str, Tensor]) -> None:
     """Copy the classifier's two hidden layers where they are as wide."""
     for name, index in FULLY_CONNECTED.items():
         layer: Any = network.fully_connected[index]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from roadseg_ros.checkpoint import load_checkpoint
-from roadseg_ros.models.fcn8s import BilinearDeconvolution
+from roadseg_ros.models.fcn import BilinearDeconvolution
 from roadseg_ros.models.network import Network
 from training.imagenet import load_imagenet, load_vgg16, PretrainedError
 

@@ -14,7 +14,18 @@ from roadseg_ros.models.network import Network
 
 # module and class; a module is imported only when its network is asked for
 NETWORKS = {
-    'fcn8s': 'fcn8s.Fcn8s',
+    'deeplab_large_fov': 'deeplab.DeepLabLargeFov',
+    'deeplab_v2': 'deeplab.DeepLabV2',
+    'deeplab_v3': 'deeplab.DeepLabV3',
+    'deeplab_v3_plus': 'deeplab.DeepLabV3Plus',
+    'fast_fcn': 'fast_fcn.FastFcn',
+    'fc_densenet': 'fc_densenet.FcDenseNet',
+    'fcn16s': 'fcn.Fcn16s',
+    'fcn32s': 'fcn.Fcn32s',
+    'fcn8s': 'fcn.Fcn8s',
+    'gcn': 'gcn.GlobalConvolutionNetwork',
+    'ksac': 'deeplab.Ksac',
+    'residual_unet': 'residual_unet.ResidualUNet',
     'segnet': 'segnet.SegNet',
     'segnet_basic': 'segnet.SegNetBasic',
     'swiftnet': 'swiftnet.SwiftNet',

@@ -9,7 +9,7 @@ import torch
 from torch import nn, Tensor
 from torch.nn.functional import adaptive_avg_pool2d, interpolate, relu
 
-from roadseg_ros.models.backbone import timm_encoder
+from roadseg_ros.models.backbone import check_steps, timm_encoder
 from roadseg_ros.models.network import conv_bn_relu, Network, upsample
 
 POOLING_GRIDS = (1, 2, 4, 8)
@@ -36,7 +36,8 @@ class SwiftNet(Network):
     def __init__(self, num_classes: int, encoder: str = 'tf_efficientnet_lite0',
                  decoder_channels: Sequence[int] = (128, 96, 64, 32)) -> None:
         super().__init__(num_classes)
-        self.encoder, channels, strides = timm_encoder(encoder, len(decoder_channels))
+        self.encoder, channels, strides = timm_encoder(encoder)
+        check_steps(encoder, strides, len(decoder_channels))
         self.input_stride = strides[-1]
         self.output_stride = strides[0]
         deep = decoder_channels[0]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn, Tensor
 
-from roadseg_ros.models.backbone import timm_encoder
+from roadseg_ros.models.backbone import check_steps, timm_encoder
 from roadseg_ros.models.network import double_conv, Network, upsample
 
 
@@ -28,7 +28,8 @@ class UNet(Network):
     def __init__(self, num_classes: int, encoder: str = 'tf_efficientnet_lite0',
                  decoder_channels: Sequence[int] = (128, 96, 64, 32)) -> None:
         super().__init__(num_classes)
-        self.encoder, channels, strides = timm_encoder(encoder, len(decoder_channels))
+        self.encoder, channels, strides = timm_encoder(encoder)
+        check_steps(encoder, strides, len(decoder_channels))
         self.input_stride = strides[-1]
         self.output_stride = strides[0]
         inputs = [channels[-1], *decoder_channels[:-1]]

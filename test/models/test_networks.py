@@ -15,21 +15,10 @@ from roadseg_ros.models.registry import (
     NETWORKS,
     state_arrays,
 )
+from small_networks import SMALL
 
 CLASSES = 5
-VGG16 = {'channels': (4, 8, 8, 8, 8)}
-SMALL = {
-    'fcn8s': [{'head_channels': 8}, {**VGG16, 'head_channels': 8, 'learned_upsampling': True}],
-    'segnet': [VGG16],
-    'segnet_basic': [{'width': 8}],
-    'swiftnet': [{'decoder_channels': (32, 8, 8, 8)}],
-    'u_lite': [{'channels': (4, 8, 8, 8)}],
-    'unet': [{'decoder_channels': (8, 8, 8, 8)}],
-    'unet_classic': [{'channels': (4, 8, 8)},
-                     {'channels': (4, 8), 'padding': 'valid', 'batch_norm': True,
-                      'dropout': 0.25}],
-}
-CASES = [(name, arguments) for name in NETWORKS for arguments in SMALL.get(name, [{}])]
+CASES = [(name, arguments) for name in NETWORKS for arguments in SMALL[name]]
 LABELS = LabelSpace(tuple('abcde'), ((0, 0, 0),) * CLASSES)
 PREPROCESSING = Preprocessing('rgb', 1 / 255, (0.5,) * 3, (0.5,) * 3, 64, 64)
 
@@ -43,6 +32,9 @@ def network(request):
     network = build_network(name, arguments)
     stride = network.input_stride
     with torch.no_grad():
+        for layer in network.modules():
+            if isinstance(layer, torch.nn.BatchNorm2d):
+                layer.weight[layer.weight == 0] = 1  # as ResNets start: no gradient passes
         for _ in range(5):
             network(torch.randn(2, 3, 2 * stride, 2 * stride))
     network.architecture, network.arguments = name, arguments
@@ -191,6 +183,14 @@ def test_unknown_network_lists_the_known_ones(checkpoint):
      "unknown padding 'mirror'; known: same, valid"),
     ('unet', {'num_classes': 2, 'decoder_channels': (8, 8)}, r'needs 4 widths, not 2'),
     ('unet', {'num_classes': 2, 'encoder': 'no_such_net'}, "timm has no encoder 'no_such_net'"),
+    ('deeplab_v2', {'num_classes': 2, 'encoder': 'vgg16'}, 'vgg16 cannot have output stride 8'),
+    ('deeplab_v3', {'num_classes': 2, 'output_stride': 4}, 'output_stride must be 16 or 8, not 4'),
+    ('deeplab_v3', {'num_classes': 2, 'encoder': 'resnet18', 'multi_grid': (1, 2, 4)},
+     'wants a last stage of 3 blocks, resnet18 has 2'),
+    ('deeplab_large_fov', {'num_classes': 2, 'channels': (4,)}, 'VGG16 has five widths, not 1'),
+    ('fc_densenet', {'num_classes': 2, 'depth': 57}, 'depth 56, 67, 103, not 57'),
+    ('gcn', {'num_classes': 2, 'encoder': 'resnet18', 'kernel': 4}, 'kernel must be odd, not 4'),
+    ('residual_unet', {'num_classes': 2, 'channels': (4,)}, 'two widths or more, not 1'),
     ('swiftnet', {'num_classes': 2, 'decoder_channels': (8, 8)}, r'needs 4 widths, not 2'),
     ('swiftnet', {'num_classes': 2, 'encoder': 'no_such_net'}, "timm has no encoder 'no_such"),
     ('unet', {'num_classes': 2, 'encoder': 'hf-hub:someone/net'}, 'timm has no encoder'),

@@ -11,13 +11,9 @@ import torch
 from roadseg_ros.checkpoint import Preprocessing
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.models.registry import build_network, NETWORKS, state_arrays
+from small_networks import SMALL
 
 CAMERA = '/networks/image_raw'
-SLIM = {'fcn8s': {'channels': (4, 8, 8, 8, 8), 'head_channels': 8},
-        'segnet': {'channels': (4, 8, 8, 8, 8)}, 'segnet_basic': {'width': 4},
-        'swiftnet': {'decoder_channels': (8, 8, 8, 8)},
-        'u_lite': {'channels': (4, 8, 8, 8)}, 'unet': {'decoder_channels': (8, 8, 8, 8)},
-        'unet_classic': {'channels': (4, 8, 8, 8, 8)}}
 
 
 @pytest.fixture(scope='module')
@@ -45,7 +41,7 @@ def camera(node, peer):
 @pytest.mark.parametrize('architecture', NETWORKS)
 def test_the_node_runs_it(peer, camera, masks, checkpoint, picture, tmp_path, architecture):
     """Its masks are those of the segmenter, pixel for pixel."""
-    arguments = {'num_classes': len(checkpoint.labels), **SLIM[architecture]}
+    arguments = {'num_classes': len(checkpoint.labels), **SMALL[architecture][0]}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         tensors = state_arrays(build_network(architecture, arguments))

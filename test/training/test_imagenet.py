@@ -50,7 +50,8 @@ def test_fcn8s_becomes_vgg16_with_its_classifier(tmp_path, image):
     network = build_network('fcn8s', SLIM['fcn8s']).eval()
     score = network.score3.weight.clone()
     load_weights(network, str(tmp_path / 'vgg16.pth'))
-    pool5 = network.to_pool5(network.to_pool4(network.to_pool3(image)))
+    to_pool3, to_pool4, to_pool5 = network.encoder
+    pool5 = to_pool5(to_pool4(to_pool3(image)))
     torch.testing.assert_close(pool5, features(image))
     hidden = torch.relu(pool5.flatten(1) @ state['classifier.0.weight'].T
                         + state['classifier.0.bias'])
@@ -121,7 +122,7 @@ def test_imagenet_is_torchvisions_file(monkeypatch):
     load_weights(network, 'imagenet')
     assert asked == [(VGG16_Weights.IMAGENET1K_V1.url,
                       {'weights_only': True, 'check_hash': True})]
-    assert torch.equal(network.to_pool3[0].weight, state['features.0.weight'])
+    assert torch.equal(network.encoder[0][0].weight, state['features.0.weight'])
 
 
 def without(state, part):

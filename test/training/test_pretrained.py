@@ -40,13 +40,13 @@ def test_a_checkpoint_of_another_network_is_refused(checkpoint_path):
 def test_random_weights_have_the_spread_asked_for_and_bilinear_ones_stay():
     network = build_network('fcn8s', {'num_classes': 3, 'head_channels': 8,
                                       'channels': (8,) * 5, 'learned_upsampling': True})
-    bilinear = network.up3.weight.clone()
+    bilinear = network.enlarge.weight.clone()
     initialize(network, 0.01)
     weight = network.fully_connected[0].weight
     assert weight.std().item() == pytest.approx(0.01, rel=0.1)
     assert abs(weight.mean().item()) < 0.001
     assert not network.score3.bias.any()
-    assert torch.equal(network.up3.weight, bilinear)
+    assert torch.equal(network.enlarge.weight, bilinear)
 
 
 def test_transposed_convolutions_that_are_not_bilinear_are_drawn():

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn.functional import interpolate
 
-from roadseg_ros.models.fcn8s import BilinearDeconvolution, Fcn8s
+from roadseg_ros.models.fcn import BilinearDeconvolution, Fcn8s
 
 SLIM = {'head_channels': 8, 'channels': (4, 8, 8, 8, 8)}
 
@@ -25,9 +25,9 @@ def test_learned_upsampling_enlarges_the_same_scores():
     """With the same weights it is the plain network and one step more."""
     plain, learned = Fcn8s(3, **SLIM).eval(), Fcn8s(3, learned_upsampling=True, **SLIM).eval()
     assert (plain.output_stride, learned.output_stride) == (8, 1)
-    learned.load_state_dict(plain.state_dict() | {'up3.weight': learned.up3.weight})
+    learned.load_state_dict(plain.state_dict() | {'enlarge.weight': learned.enlarge.weight})
     image = torch.randn(1, 3, 32, 64, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(learned(image), learned.up3(plain(image)))
+    torch.testing.assert_close(learned(image), learned.enlarge(plain(image)))
 
 
 def test_dropout_follows_fc6_and_fc7():

@@ -1,0 +1,27 @@
+"""Arguments that make each network small enough for tests, by its name."""
+
+VGG16 = {'channels': (4, 8, 8, 8, 8)}
+SMALL = {
+    'deeplab_large_fov': [{**VGG16, 'head_channels': 8}],
+    'deeplab_v2': [{'encoder': 'resnet18', 'rates': (6, 12)}],
+    'deeplab_v3': [{'encoder': 'mobilenetv3_small_050', 'width': 8},
+                   {'encoder': 'resnet18', 'output_stride': 8, 'width': 8, 'multi_grid': (1, 2)}],
+    'deeplab_v3_plus': [{'encoder': 'resnet18', 'width': 8}],
+    'fast_fcn': [{'encoder': 'resnet18', 'width': 8, 'head_width': 8}],
+    'fc_densenet': [{'growth': 4, 'blocks': (2, 2, 2), 'first_channels': 8}],
+    'fcn16s': [{**VGG16, 'head_channels': 8}],
+    'fcn32s': [{**VGG16, 'head_channels': 8}],
+    'fcn8s': [{**VGG16, 'head_channels': 8},
+              {**VGG16, 'head_channels': 8, 'learned_upsampling': True}],
+    'gcn': [{'encoder': 'resnet18', 'kernel': 5}],
+    'ksac': [{'encoder': 'resnet18', 'width': 8}],
+    'residual_unet': [{'channels': (4, 8, 8)}],
+    'segnet': [VGG16],
+    'segnet_basic': [{'width': 8}],
+    'swiftnet': [{'decoder_channels': (32, 8, 8, 8)}],
+    'u_lite': [{'channels': (4, 8, 8, 8)}],
+    'unet': [{'decoder_channels': (8, 8, 8, 8)}],
+    'unet_classic': [{'channels': (4, 8, 8)},
+                     {'channels': (4, 8), 'padding': 'valid', 'batch_norm': True,
+                      'dropout': 0.25}],
+}
