@@ -13,6 +13,7 @@ SMALL = {
     'fcn32s': [{**VGG16, 'head_channels': 8}],
     'fcn8s': [{**VGG16, 'head_channels': 8},
               {**VGG16, 'head_channels': 8, 'learned_upsampling': True}],
+    'gated_scnn': [{'encoder': 'resnet18', 'width': 8}],
     'gcn': [{'encoder': 'resnet18', 'kernel': 5}],
     'ksac': [{'encoder': 'resnet18', 'width': 8}],
     'residual_unet': [{'channels': (4, 8, 8)}],

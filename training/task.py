@@ -18,9 +18,10 @@ from roadseg_ros.inference.preprocessing import network_size, restore
 from roadseg_ros.labels import LabelSpace
 from roadseg_ros.metrics import ConfusionMatrix, rounded
 from roadseg_ros.models.frame import FrameModule
-from roadseg_ros.models.network import Network
+from roadseg_ros.models.network import Bordered, Network
 from roadseg_ros.models.registry import state_arrays
 from training.config import Recipe
+from training.losses.borders import border_loss
 
 OPTIMIZERS: dict[str, Any] = {
     'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam, 'rmsprop': torch.optim.RMSprop}
@@ -74,11 +75,19 @@ class SegmentationTask(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """Return the loss of a batch."""
         image, mask = batch
-        loss: Tensor = self.loss(self.network(self.prepare(image)), mask)
+        loss = self._loss(self.prepare(image), mask)
         if self.recipe.l1:
             loss = loss + self.recipe.l1 * _sum_of_convolutions(self.network)
         self.log('train/loss', loss, prog_bar=True)
         return loss
+
+    def _loss(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Return the recipe's loss, and that of borders where the network finds them."""
+        if not isinstance(self.network, Bordered):
+            loss: Tensor = self.loss(self.network(image), mask)
+            return loss
+        scores, borders = self.network.scores_and_borders(image)
+        return self.loss(scores, mask) + border_loss(borders, mask)
 
     def on_train_batch_end(self, *_: Any) -> None:
         """Move the average after each step."""

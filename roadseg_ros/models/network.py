@@ -63,6 +63,14 @@ class Staged(Protocol):
         """Return scores from both."""
 
 
+@runtime_checkable
+class Bordered(Protocol):
+    """A network that also finds the borders between classes, and is trained on both."""
+
+    def scores_and_borders(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scores as `forward` does, and (N, 1, h, w) logits of being on a border."""
+
+
 def conv_bn_relu(inputs: int, outputs: int) -> nn.Sequential:
     """Return a 3x3 convolution with batch norm and ReLU that keeps the size."""
     return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),

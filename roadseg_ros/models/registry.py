@@ -23,6 +23,7 @@ NETWORKS = {
     'fcn16s': 'fcn.Fcn16s',
     'fcn32s': 'fcn.Fcn32s',
     'fcn8s': 'fcn.Fcn8s',
+    'gated_scnn': 'gated_scnn.GatedScnn',
     'gcn': 'gcn.GlobalConvolutionNetwork',
     'ksac': 'deeplab.Ksac',
     'residual_unet': 'residual_unet.ResidualUNet',

@@ -11,6 +11,13 @@ from roadseg_ros.models.registry import build_network
 
 @pytest.mark.parametrize('name, arguments, millions', [
     ('fcn8s', {'num_classes': 21}, 134),
+    ('deeplab_large_fov', {'num_classes': 21}, 20.5),
+    ('deeplab_v2', {'num_classes': 21}, 44.0),
+    ('deeplab_v3', {'num_classes': 21}, 39.6),  # as torchvision's
+    ('fc_densenet', {'num_classes': 11, 'depth': 67}, 3.46),
+    ('fc_densenet', {'num_classes': 11, 'depth': 103}, 9.4),
+    ('fcn16s', {'num_classes': 21}, 134),
+    ('fcn32s', {'num_classes': 21}, 134),
     ('segnet', {'num_classes': 11}, 29.45),
     ('segnet_basic', {'num_classes': 11}, 1.425),
     ('unet_classic', {'num_classes': 2}, 31.0),

@@ -17,6 +17,7 @@ from training.config import Recipe
 from training.datasets import make_dataset
 from training.evaluate import evaluate
 from training.losses import make_loss
+from training.losses.borders import border_loss
 from training.task import SegmentationTask
 from training.transforms import Prepared
 
@@ -96,6 +97,23 @@ def test_class_weights_reach_the_loss(labels):
     torch.testing.assert_close(losses['plain'], per_pixel.mean())
     torch.testing.assert_close(losses['weighted'], (per_pixel * shares).sum() / shares.sum())
     assert abs(losses['plain'] - losses['weighted']) > 1e-3
+
+
+def test_a_network_that_finds_borders_learns_them(labels):
+    """Its loss is the recipe's and that of borders."""
+    torch.manual_seed(0)
+    network = build_network('gated_scnn', {'num_classes': len(labels), 'encoder': 'resnet18',
+                                           'width': 8})
+    task = make_task(labels, network)
+    task.log = lambda *_, **__: None
+    image = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    mask = torch.randint(0, len(labels), (2, 32, 32))
+    task.training_step((image, mask), 0).backward()
+    assert network.shape.borders.weight.grad.any()
+    network.eval()
+    scores, borders = network.scores_and_borders(task.prepare(image))
+    found = task.training_step((image, mask), 0)
+    torch.testing.assert_close(found, task.loss(scores, mask) + border_loss(borders, mask))
 
 
 class Rates(pl.Callback):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn, Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
 from roadseg_ros.labels import UNLABELLED
 from training.checks import check_fields, number
@@ -60,6 +61,39 @@ class DistancePenalised(CrossEntropy):
         penalties = maps_of(mask, penalty_map)[mask != UNLABELLED]
         losses, ids = pixel_losses(scores, mask)
         return weighted_mean(losses, self.weights(ids) * (1 + penalties))
+
+
+def border_loss(borders: Tensor, mask: Tensor) -> Tensor:
+    """
+    Return the loss of a network's own borders, as Gated-SCNN's (Takikawa et al., 2019).
+
+    Borders are few: binary cross entropy in which they and the rest weigh the same.
+
+    :param borders: (N, 1, h, w) logits.
+    :param mask: (N, H, W) int64, 255 = unlabelled; a border lies where a neighbour to the right or
+        below has another class, both labelled.
+    :return: scalar; 0 where the masks have no border.
+    """
+    scores = interpolate(borders, size=mask.shape[-2:], mode='bilinear', align_corners=False)
+    truth = borders_of(mask)
+    found = truth.sum()
+    if found == 0:
+        return 0.0 * scores.sum()
+    labelled = (mask != UNLABELLED).float()
+    weights = torch.where(truth > 0, 0.5 / found, 0.5 / (labelled.sum() - found).clamp_min(1))
+    return binary_cross_entropy_with_logits(scores.squeeze(1), truth, weights * labelled,
+                                            reduction='sum')
+
+
+def borders_of(mask: Tensor) -> Tensor:
+    """Return (N, H, W) float32, 1 where another labelled class is to the right or below."""
+    on_border = torch.zeros_like(mask, dtype=torch.bool)
+    for axis in (1, 2):
+        length = mask.shape[axis] - 1
+        near, far = mask.narrow(axis, 0, length), mask.narrow(axis, 1, length)
+        differ = (near != far) & (near != UNLABELLED) & (far != UNLABELLED)
+        on_border.narrow(axis, 0, length).logical_or_(differ)
+    return on_border.float()
 
 
 class _OfProbabilities(nn.Module):

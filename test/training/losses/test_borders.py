@@ -4,7 +4,14 @@ from math import exp, log
 import pytest
 import torch
 
-from training.losses.borders import BorderCrossEntropy, Boundary, DistancePenalised, Hausdorff
+from training.losses.borders import (
+    border_loss,
+    BorderCrossEntropy,
+    borders_of,
+    Boundary,
+    DistancePenalised,
+    Hausdorff,
+)
 
 MASK = torch.tensor([[[0, 0, 0, 1, 255]]])
 
@@ -65,3 +72,30 @@ def test_hausdorff(alpha, distances):
     wanted = sum(a * b for a, b in zip(distances, errors)) / 4
     loss = Hausdorff(alpha)(scores_of(0.9, 0.6, 0.4, 0.3), mask)
     assert loss.item() == pytest.approx(wanted, rel=1e-5)
+
+
+def test_borders_lie_between_labelled_classes():
+    """To the right or below; what is unlabelled borders on nothing."""
+    mask = torch.tensor([[[0, 0, 1], [0, 255, 1], [2, 2, 1]]])
+    assert borders_of(mask).tolist() == [[[0, 1, 0], [1, 0, 0], [0, 1, 0]]]
+
+
+def test_borders_weigh_as_much_as_the_rest():
+    """However few they are; chance costs log 2, unlabelled pixels nothing."""
+    mask = torch.zeros(1, 8, 8, dtype=torch.int64)
+    mask[:, :, 4:] = 1
+    mask[:, 0] = 255
+    assert border_loss(torch.zeros(1, 1, 8, 8), mask).item() == pytest.approx(log(2))
+    right = torch.where(borders_of(mask) > 0, 20.0, -20.0)[:, None]
+    right[:, :, 0] = 20
+    assert border_loss(right, mask).item() == pytest.approx(0, abs=1e-6)
+    everywhere = torch.full((1, 1, 8, 8), 20.0)
+    assert border_loss(everywhere, mask).item() == pytest.approx(10, rel=1e-3)
+
+
+def test_a_picture_of_one_class_has_no_borders_to_learn():
+    """Its loss is 0 and still has a gradient."""
+    logits = torch.ones(1, 1, 4, 4, requires_grad=True)
+    loss = border_loss(logits, torch.zeros(1, 8, 8, dtype=torch.int64))
+    loss.backward()
+    assert loss.item() == 0 and not logits.grad.any()
