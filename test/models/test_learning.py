@@ -13,21 +13,22 @@ SCENE = (64, 96)
 LARGER = (192, 288)  # where a stride of 8 is too coarse for people a pixel wide
 SCENES = {name: LARGER for name in ('deeplab_large_fov', 'deeplab_v2', 'deeplab_v3', 'fast_fcn')}
 RATES = {'deeplab_large_fov': 1e-3}
+SLOW = ('deeplab_large_fov', 'deeplab_v3')  # half a minute and more
 FCN = {'channels': (16, 32, 32, 64, 64), 'head_channels': 64, 'learned_upsampling': True}
 SLIM = {
     'deeplab_large_fov': [{'channels': (16, 32, 64, 64, 64), 'head_channels': 128, 'rate': 4}],
     'deeplab_v2': [{'encoder': 'mobilenetv3_small_050', 'rates': (1, 2, 4)}],
     'deeplab_v3': [{'encoder': 'mobilenetv3_small_050', 'width': 32, 'output_stride': 8}],
-    'deeplab_v3_plus': [{'encoder': 'resnet18', 'width': 32}],
+    'deeplab_v3_plus': [{'encoder': 'mobilenetv3_small_050', 'width': 32}],
     'fast_fcn': [{'encoder': 'mobilenetv3_small_050', 'width': 32, 'head_width': 32}],
     'fc_densenet': [{'growth': 12, 'blocks': (3, 3, 3), 'first_channels': 16, 'dropout': 0.0}],
     # scores at stride 32, 16 or 8 would be too coarse for people a pixel wide
     'fcn16s': [FCN],
     'fcn32s': [FCN],
     'fcn8s': [FCN],
-    'gated_scnn': [{'encoder': 'resnet18', 'width': 32}],
+    'gated_scnn': [{'encoder': 'mobilenetv3_small_050', 'width': 32}],
     'gcn': [{'encoder': 'resnet18', 'kernel': 7}],
-    'ksac': [{'encoder': 'resnet18', 'width': 32}],
+    'ksac': [{'encoder': 'mobilenetv3_small_050', 'width': 32}],
     'residual_unet': [{'channels': (16, 32, 64)}],
     'segnet': [{'channels': (16, 32, 32, 32, 32)}],
     'segnet_basic': [{'width': 16}],
@@ -36,7 +37,8 @@ SLIM = {
     'unet_classic': [{'channels': (16, 32, 64)},
                      {'channels': (16, 32), 'padding': 'valid', 'batch_norm': True}],
 }
-CASES = [(name, arguments) for name in NETWORKS for arguments in SLIM.get(name, [{}])]
+CASES = [pytest.param(name, arguments, id=name, marks=[pytest.mark.slow] * (name in SLOW))
+         for name in NETWORKS for arguments in SLIM.get(name, [{}])]
 
 
 def scenes(height, width):
@@ -60,7 +62,7 @@ def accuracy(network, images, masks):
     return (ids == masks).float().mean().item()
 
 
-@pytest.mark.parametrize('name, arguments', CASES, ids=[name for name, _ in CASES])
+@pytest.mark.parametrize('name, arguments', CASES)
 def test_two_images_are_learned(name, arguments):
     """Slim, in a bounded number of steps, it gets 95 % of the pixels right."""
     torch.manual_seed(0)
