@@ -6,6 +6,7 @@ The module of an engine is imported only when it is asked for.
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 import os
 import re
@@ -18,7 +19,13 @@ from roadseg_ros.checkpoint import Checkpoint, CheckpointError
 
 Features = Any  # an engine's own: nobody else looks inside
 
-ENGINES = ('auto', 'torch', 'openvino', 'openvino_int8')
+# module and class, called with checkpoint, device and threads
+ENGINE_CLASSES = {
+    'torch': 'torch_engine.TorchEngine',
+    'openvino': 'openvino_engine.OpenVinoEngine',
+    'openvino_int8': 'quantization.OpenVinoInt8Engine',
+}
+ENGINES = ('auto', *ENGINE_CLASSES)
 
 
 class EngineError(RuntimeError):
@@ -146,19 +153,15 @@ def _start(engine: str, checkpoint: Checkpoint, device: str, threads: int | None
     # Read by OpenMP when torch is first loaded. Threads that spin while they wait make a frame
     # 17 times slower (1990 ms against 114) as soon as another process wants the same cores
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    module, _, name = ENGINE_CLASSES[engine].partition('.')
     try:
-        if engine == 'openvino':
-            from roadseg_ros.inference.engines.openvino_engine import OpenVinoEngine
-            return OpenVinoEngine(checkpoint, device, threads=threads)
-        if engine == 'openvino_int8':
-            from roadseg_ros.inference.engines.quantization import OpenVinoInt8Engine
-            return OpenVinoInt8Engine(checkpoint, device, threads=threads)
-        from roadseg_ros.inference.engines.torch_engine import TorchEngine
-        return TorchEngine(checkpoint, device, threads)
+        kind = getattr(import_module(f'{__name__}.{module}'), name)
+        started: Engine = kind(checkpoint, device, threads=threads)
     except ImportError as error:
         raise EngineError(
             f'engine {engine} needs the package {error.name}, which {sys.executable} does not '
             'have; install it there, or use the environment that README.md sets up') from error
+    return started
 
 
 def _may_have_cuda() -> bool:

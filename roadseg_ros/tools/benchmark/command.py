@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from roadseg_ros.checkpoint import default_checkpoint_path, load_checkpoint, MAX_PIXELS
-from roadseg_ros.inference.engines import EngineError, ENGINES
+from roadseg_ros.inference.engines import ENGINE_CLASSES, EngineError
 from roadseg_ros.tools.arguments import positive
 from roadseg_ros.tools.benchmark.machine import describe_machine
 from roadseg_ros.tools.benchmark.measure import Effort, measure_engine, Setup
@@ -29,7 +29,7 @@ from roadseg_ros.tools.node_process import check_ros, private_environment
 from roadseg_ros.tools.results import may_replace, write_marked
 
 MADE_BY = 'roadseg benchmark'
-AVAILABLE = tuple(engine for engine in ENGINES if engine != 'auto')
+AVAILABLE = tuple(ENGINE_CLASSES)
 FULL, QUICK = Effort(rounds=8, frames=6, seconds=10.0), Effort(rounds=3, frames=4, seconds=2.0)
 SMALLEST_SIDE = 32
 # on two cores: to start the processes of a step; a frame, with all its turns
