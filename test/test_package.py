@@ -63,8 +63,11 @@ def test_training_and_tests_are_not_installed(prefix: Path) -> None:
 def test_every_subpackage_is_installed(prefix: Path) -> None:
     (installed,) = prefix.glob('lib/python*/site-packages/roadseg_ros')
     source = ROOT / 'roadseg_ros'
-    expected = {path.relative_to(source) for path in source.rglob('*.py')}
-    assert {path.relative_to(installed) for path in installed.rglob('*.py')} == expected
+
+    def files(root: Path) -> set[Path]:
+        return {path.relative_to(root) for path in root.rglob('*.*') if path.suffix != '.pyc'}
+
+    assert files(installed) == files(source)
 
 
 def test_versions_agree() -> None:

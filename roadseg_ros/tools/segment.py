@@ -21,6 +21,7 @@ from roadseg_ros.tools.progress import Progress, progress_path
 from roadseg_ros.tools.propose import propose
 from roadseg_ros.tools.resume import described, trusted
 from roadseg_ros.tools.segment_frames import segment_all, Tally
+from roadseg_ros.tools.segment_report import SegmentReport
 from roadseg_ros.tools.sinks import make_sink, output_path
 from roadseg_ros.tools.sources import DEFAULT_RATE_HZ, open_source, SUPPORTED
 
@@ -43,6 +44,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--overlay', action='store_true',
                         help='add pictures with the classes in colour: in the folder OUT_overlay '
                              'beside OUT, or on the topics .../overlay/compressed of the bag')
+    parser.add_argument('--report', type=Path, metavar='PAGE.html',
+                        help='also write a page to look at: frames with their overlays, class '
+                             'shares and milliseconds over time, of the frames of this run; one '
+                             'file, which needs no other')
     parser.add_argument('--frames', type=int, metavar='N',
                         help='choose the N frames most worth a label, uncertain ones and each '
                              'another, and write them to the folder OUT with proposed masks '
@@ -106,14 +111,18 @@ def run(options: argparse.Namespace) -> int:
         sink = make_sink(options.out, source, options.overlay, resume)
         segmenter = Segmenter(checkpoint, device=options.device, engine=options.engine,
                               cache=cache)
+        report = options.report and SegmentReport(options.report, options.out, source.topics,
+                                                  segmenter.labels)
         progress = Progress(options.out, described(options, source, segmenter, checkpoint))
         if resume:
             progress.load()
             progress.entries = trusted(progress.entries, sink, cache.policy != 'off')
         with progress, sink:
-            tally = segment_all(source, segmenter, sink, options.overlay, progress)
+            tally = segment_all(source, segmenter, sink, options.overlay, progress, report)
         progress.finish()
     _print_summary(options, source, segmenter, tally)
+    if report:
+        report.write(str(options.input), _facts(segmenter, tally))
     if tally.damage:
         raise SourceError(tally.damage)
     return 1 if tally.errors else 0
@@ -130,7 +139,8 @@ def _cache_settings(options: argparse.Namespace) -> CacheSettings:
     if options.first is not None and not options.compare_cache:
         raise ValueError('--first goes with --compare-cache')
     masks = {'--cache': options.cache, '--cache-interval': options.cache_interval,
-             '--overlay': options.overlay or None, '--resume': options.resume or None}
+             '--overlay': options.overlay or None, '--resume': options.resume or None,
+             '--report': options.report}
     asked = ', '.join(name for name, value in masks.items() if value is not None)
     if options.compare_cache and (asked or options.frames is not None):
         raise ValueError('--compare-cache runs every policy and writes no pictures of frames: '
@@ -143,6 +153,18 @@ def _cache_settings(options: argparse.Namespace) -> CacheSettings:
     interval = options.cache_interval
     return CacheSettings(options.cache or 'off',
                          CacheSettings.interval if interval is None else interval)
+
+
+def _facts(segmenter: Segmenter, tally: Tally) -> list[tuple[str, str]]:
+    """Return name and value of what the page says of the run."""
+    before = f' ({tally.resumed} of them before)' if tally.resumed else ''
+    return [('frames', f'{tally.written}{before}, {len(tally.errors)} failed'),
+            ('sizes', ', '.join(tally.sizes)),
+            ('masks', ', '.join(f'{count} {how}' for how, count in tally.made.items())),
+            ('cache', segmenter.cache.policy),
+            ('speed', f'{(tally.written - tally.resumed) / tally.seconds:.1f} frames/s in all'),
+            ('network', f'{segmenter.checkpoint.architecture} on {segmenter.device} '
+                        f'({segmenter.engine})')]
 
 
 def _print_summary(options: argparse.Namespace, source: Source, segmenter: Segmenter,

@@ -21,6 +21,7 @@ from roadseg_ros.tools.bag_file import SinkError
 from roadseg_ros.tools.frames import Frame, Source, SourceError
 from roadseg_ros.tools.progress import Entry, Progress
 from roadseg_ros.tools.resume import FRESH_START
+from roadseg_ros.tools.segment_report import SegmentReport
 from roadseg_ros.tools.sinks import Sink
 
 OVERLAY_ALPHA = 0.5
@@ -50,11 +51,12 @@ class Tally:
 
 
 def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool,
-                progress: Progress) -> Tally:
+                progress: Progress, report: SegmentReport | None = None) -> Tally:
     """
     Segment each frame of a source; a bad one is reported and the next one taken.
 
     :param progress: notes what became of them; those it holds are passed over.
+    :param report: takes in every frame that is not passed over.
     :return: what became of them, those passed over among them.
     :raises SinkError: nothing more can be written.
     """
@@ -71,7 +73,7 @@ def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool,
                 continue
             if index % FRESH_START == 0:
                 segmenter.reset_cache()
-            entry = _segment_one(frame, segmenter, sink, colors)
+            entry = _segment_one(frame, segmenter, sink, colors, report)
             progress.add(entry)
             tally.take(entry)
     except SourceError as error:
@@ -80,8 +82,8 @@ def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool,
     return tally
 
 
-def _segment_one(frame: Frame, segmenter: Segmenter, sink: Sink, colors: np.ndarray | None
-                 ) -> Entry:
+def _segment_one(frame: Frame, segmenter: Segmenter, sink: Sink, colors: np.ndarray | None,
+                 report: SegmentReport | None) -> Entry:
     """Segment and write a frame; return what became of it."""
     try:
         picture = frame.decode()
@@ -90,6 +92,8 @@ def _segment_one(frame: Frame, segmenter: Segmenter, sink: Sink, colors: np.ndar
         overlay = None if colors is None else blend(picture, mask, colors, OVERLAY_ALPHA)
         with unbroken():
             file = sink.write(frame, mask, overlay)
+        if report:
+            report.add(frame, picture, result)
     except SinkError:
         raise
     except (ValueError, cv2.error) as error:

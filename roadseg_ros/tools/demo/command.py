@@ -15,6 +15,7 @@ from roadseg_ros.tools.demo.log import DrivingLog, read_log
 from roadseg_ros.tools.demo.report import write_report
 from roadseg_ros.tools.demo.summary import Rates, rows, summarize
 from roadseg_ros.tools.node_process import check_ros, NodeProcess, private_environment
+from roadseg_ros.tools.page import check_page
 
 ENOUGH = 0.99
 CALIBRATION_FRAMES = 9
@@ -60,6 +61,7 @@ def run(options: argparse.Namespace) -> int:
     folder = DemoFolder(options.out)
     folder.check(options.bag)
     check_ros()
+    check_page()
     checkpoint = options.checkpoint or default_checkpoint_path()
     labels = load_checkpoint(checkpoint).labels
     log = read_log(options.bag, options.topic, options.seconds)

@@ -34,10 +34,13 @@ class Player:
 
     def __init__(self, topic: str, check: Callable[[], None]) -> None:
         prefix = output_prefixes([topic])[topic]
-        self._mask, self._overlay = f'{prefix}/mask', f'{prefix}/overlay/compressed'
+        self._mask = f'{prefix}/mask'
+        outputs: dict[str, type] = {self._mask: Image,
+                                    f'{prefix}/overlay/compressed': CompressedImage,
+                                    f'{prefix}/provenance': DiagnosticArray}
+        self._outputs = tuple(outputs)
         self._topic, self._check = topic, check
-        self._types: dict[str, type] = {
-            self._mask: Image, self._overlay: CompressedImage, '/diagnostics': DiagnosticArray}
+        self._types = {**outputs, '/diagnostics': DiagnosticArray}
         self._listener = Listener('roadseg_demo', self._types, self._on_message)
         self._recorder: Recorder | None = None
         self._stamps_spent = 0
@@ -66,7 +69,7 @@ class Player:
             subscribed = self._publisher.get_subscription_count() > 0
             if subscribed:
                 self._send(frame, self._spare_stamp())
-            if self._listener.wait(self._both_came, 2.0 if subscribed else 0.1):
+            if self._listener.wait(self._all_came, 2.0 if subscribed else 0.1):
                 return
         raise NodeError(f'no mask within {START_TIMEOUT_SEC:.0f} s; the node said last: '
                         f'{last_line()}')
@@ -76,7 +79,7 @@ class Player:
         Measure, with a recording going on, how long the node needs for a frame.
 
         :param bag: a file to record to, removed afterwards.
-        :return: median seconds from publishing a frame to both mask and overlay being here.
+        :return: median seconds from publishing a frame to all of its outputs being here.
         :raises NodeError: the node is not well or a frame is lost.
         :raises SinkError: the recording cannot be written.
         """
@@ -89,7 +92,7 @@ class Player:
                     self._check()
                     raise NodeError(f'no mask within {FRAME_TIMEOUT_SEC:.0f} s of a frame')
                 seconds.append(max(self._listener.times[topic][stamp_ns]
-                                   for topic in (self._mask, self._overlay)) - sent)
+                                   for topic in self._outputs) - sent)
         bag.unlink()
         return statistics.median(seconds)
 
@@ -146,16 +149,15 @@ class Player:
         self._stamps_spent += 1
         return self._stamps_spent
 
-    def _both_came(self) -> bool:
-        """Return whether the node was heard on both topics."""
-        times = self._listener.times
-        return bool(times[self._mask] and times[self._overlay])
+    def _all_came(self) -> bool:
+        """Return whether the node was heard on every topic of a frame."""
+        return all(self._listener.times[topic] for topic in self._outputs)
 
     def _wait_for(self, stamps: list[int], timeout_sec: float) -> bool:
-        """Wait until masks and overlays of all stamps are here; return whether they are."""
+        """Wait until the outputs of all stamps are here; return whether they are."""
         return self._listener.wait(
             lambda: all(stamp in self._listener.times[topic] for stamp in reversed(stamps)
-                        for topic in (self._mask, self._overlay)), timeout_sec)
+                        for topic in self._outputs), timeout_sec)
 
     def _on_message(self, topic: str, data: bytes) -> None:
         """Record what came."""

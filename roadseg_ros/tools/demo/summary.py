@@ -61,11 +61,9 @@ class Play:
         times = list(self.sent.values())
         return (len(times) - 1) / (times[-1] - times[0])
 
-    def latencies_ms(self) -> list[tuple[float, float]]:
-        """Return (seconds since the first frame, milliseconds from frame to mask) of each mask."""
-        start = min(self.sent.values())
-        return [(self.sent[stamp] - start, (came - self.sent[stamp]) * 1e3)
-                for stamp, came in self.received.items()]
+    def latency_ms(self) -> dict[int, float]:
+        """Return the milliseconds from frame to mask by stamp, of each mask."""
+        return {stamp: (came - self.sent[stamp]) * 1e3 for stamp, came in self.received.items()}
 
 
 def summarize(log: DrivingLog, labels: LabelSpace, bag: Path, play: Play, rates: Rates
@@ -88,7 +86,7 @@ def summarize(log: DrivingLog, labels: LabelSpace, bag: Path, play: Play, rates:
         'calibrated_hz': round(rates.calibrated_hz, 2),
         'target_hz': round(rates.target_hz, 2), 'rate_choice': rates.choice,
         'played_hz': round(play.rate_hz, 2),
-        'latency_ms': _percentiles([value for _, value in play.latencies_ms()]),
+        'latency_ms': _percentiles(list(play.latency_ms().values())),
         **(accuracy(log, bag, labels) if truth_known else {}),
         'node': node_facts(bag),
     }

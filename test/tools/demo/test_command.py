@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import unescape
 import json
 import os
 from pathlib import Path
@@ -71,6 +72,7 @@ def _check_bag(bag: Path) -> None:
     overlays = messages['/camera/segmentation/overlay/compressed']
     assert [stamp_ns(overlay) for overlay in overlays] == [stamp_ns(mask) for mask in masks]
     assert cv2.imdecode(overlays[0].data, cv2.IMREAD_COLOR).shape == (360, 480, 3)
+    assert len(messages['/camera/segmentation/provenance']) == 30
     assert any('roadseg' in status.name for array in messages['/diagnostics']
                for status in array.status)
 
@@ -82,10 +84,13 @@ def _check_folder(out: Path) -> None:
     video = next(out.glob('overlay.*'))
     assert cv2.VideoCapture(str(video)).get(cv2.CAP_PROP_FRAME_COUNT) == 30
     page = (out / 'index.html').read_text()
-    pictures = json.loads(re.search(r'const pictures = (\[.*?\]\]),', page)[1])
-    assert len(pictures) == 30
-    assert all((out / name).is_file() for pair in pictures for name in pair)
-    assert all((out / name).is_file() for name in re.findall(r'href="([^"]+)"', page))
+    moments = json.loads(unescape(re.search("data-view='(.*?)'", page)[1]))['moments']
+    assert len(moments) == 30
+    assert all((out / moment[name]).is_file() for moment in moments
+               for name in ('frame', 'overlay'))
+    assert all(moment['made'] == 'full' and moment['ms'] > 0 for moment in moments)
+    assert all(sum(moment['shares']) == pytest.approx(1, abs=0.01) for moment in moments)
+    assert all((out / name).is_file() for name in re.findall(r'<a href="([^"]+)"', page))
 
 
 def test_recording_that_fails_is_no_slow_machine(domain_id, checkpoint_path, tmp_path, capsys,

@@ -23,7 +23,7 @@ def test_a_slower_try_is_no_calibration():
 def test_played_rate_is_the_measured_one():
     play = Play({stamp: 10.0 + 0.25 * stamp for stamp in range(5)}, {2: 10.6})
     assert play.rate_hz == 4
-    assert play.latencies_ms() == [(0.5, pytest.approx(100))]
+    assert play.latency_ms() == {2: pytest.approx(100)}
 
 
 def test_rows_tell_aim_from_measurement():
