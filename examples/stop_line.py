@@ -8,11 +8,12 @@ from rclpy.executors import ExternalShutdownException
 from sensor_msgs.msg import CameraInfo, Image
 
 HALF_WIDTH_M = 1.0  # of the vehicle
+BONNET_M, FARTHEST_M = 3.0, 60.0  # rows nearer may be ego mask; those farther say nothing
 UNLABELLED = 255
 
 
 def free_road(mask, k, height, pitch, road):
-    """Return metres until the vehicle's way ends; no lens is undone, the bonnet is skipped."""
+    """Return metres until the vehicle's way ends; no lens is undone, a bonnet is skipped."""
     free = 0.0
     for row in range(mask.shape[0] - 1, -1, -1):
         below_horizon = pitch + np.arctan((row - k[5]) / k[4])
@@ -21,9 +22,9 @@ def free_road(mask, k, height, pitch, road):
         metres = height / np.tan(below_horizon)
         half = HALF_WIDTH_M * k[0] / (metres * np.cos(pitch) + height * np.sin(pitch))
         strip = mask[row, max(round(k[2] - half), 0):round(k[2] + half) + 1]
-        if free == 0 and (strip == UNLABELLED).all():
+        if free == 0 and metres < BONNET_M and (strip == UNLABELLED).all():
             continue
-        if not np.isin(strip, road).all():
+        if metres > FARTHEST_M or not np.isin(strip, road).all():
             break
         free = metres
     return free

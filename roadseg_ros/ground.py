@@ -12,7 +12,7 @@ import numpy as np
 
 from roadseg_ros.labels import UNLABELLED
 
-MAX_CELLS = 4_000_000
+MAX_CELLS = 1_000_000
 NEAREST_M = 0.1  # points closer to the camera's plane project to nowhere
 FARTHEST_RAY = 10.0  # metres aside for each metre ahead: 84 degrees off the axis
 # by name of sensor_msgs/CameraInfo, the numbers of coefficients that OpenCV takes for it
@@ -152,7 +152,7 @@ class CameraPose:
         return (points - self.position) @ np.reshape(self.rotation, (3, 3))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=8)
 def cell_pixels(grid: GroundGrid, camera: CameraModel, pose: CameraPose) -> np.ndarray:
     """
     Find the pixel that shows the centre of each cell.
@@ -160,12 +160,12 @@ def cell_pixels(grid: GroundGrid, camera: CameraModel, pose: CameraPose) -> np.n
     :param grid: the cells.
     :param camera: what the frame shows.
     :param pose: where the camera is.
-    :return: (rows, columns) int64, index into the flat frame; -1 where the cell is not in it.
+    :return: (rows, columns) int32, index into the flat frame; -1 where the cell is not in it.
         Kept for the next call: not to be written to.
     """
     points = pose.seen(grid.centers().reshape(-1, 3))
     ahead = points[:, 2] > NEAREST_M
-    index = np.full(len(points), -1, np.int64)
+    index = np.full(len(points), -1, np.int32)
     pixels = camera.project(points[ahead, :2] / points[ahead, 2:])
     index[ahead] = np.where(pixels[:, 0] < 0, -1, pixels[:, 1] * camera.size[1] + pixels[:, 0])
     index.flags.writeable = False
@@ -204,6 +204,8 @@ def camera_model(model: str, coefficients: Sequence[float], matrix: Sequence[flo
     :param size: rows and columns of the frame.
     :raises GroundError: the distortion is of another kind, or there is no focal length.
     """
+    if not any(coefficients):
+        model, coefficients = '', ()
     if model not in DISTORTIONS or len(coefficients) not in DISTORTIONS[model]:
         raise GroundError(f'cannot undo the distortion {model!r} with {len(coefficients)} '
                           'coefficients; supported: plumb_bob, rational_polynomial')

@@ -201,6 +201,11 @@ def test_a_frame_of_half_the_calibrated_size():
     assert model == CameraModel((360, 640), (400.0, 405.0), (319.75, 179.75))
 
 
+def test_a_lens_without_coefficients_bends_nothing():
+    model = camera_model('', (0.0,) * 5, K, (0, 0, 1280, 720), (720, 1280))
+    assert model == CameraModel((720, 1280), (800.0, 810.0), (640.0, 360.0))
+
+
 def test_a_window_of_the_calibrated_picture():
     model = camera_model('plumb_bob', LENS, K, (100, 50, 640, 480), (480, 640))
     assert model == CameraModel((480, 640), (800.0, 810.0), (540.0, 310.0), LENS)
@@ -227,5 +232,5 @@ def test_cameras_without_a_ground(arguments, words):
 
 @pytest.mark.parametrize('sides', [(0.01, 200.0, 200.0), (5.0, 2.0, 20.0)])
 def test_grids_of_too_many_cells_or_none(sides):
-    with pytest.raises(GroundError, match='supported: 1 to 4000000'):
+    with pytest.raises(GroundError, match='supported: 1 to 1000000'):
         GroundGrid(*sides)

@@ -20,8 +20,9 @@ class SwiftNet(Network):
     A timm encoder, pyramid pooling, and a decoder of one 3x3 convolution a step.
 
     Each step halves the stride: what comes from below is projected to the step's width before it
-    is enlarged, the encoder's features are added, one convolution blends them. Half the time of
-    `UNet` on the same encoder, whose decoder convolves twice over concatenated features.
+    is enlarged, the encoder's features are added, one convolution blends them: half the
+    multiply-adds of `UNet` on the same encoder (2.7 G against 5.2 G at 480x384), whose decoder
+    convolves twice over concatenated features.
 
     Beside the paper the steps narrow towards the picture and go down to the encoder's first
     stride, since poles and signs are a few pixels wide; its authors stop at stride 4.

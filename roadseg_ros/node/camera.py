@@ -15,8 +15,7 @@ from rclpy.qos import QoSProfile
 from rclpy.qos import QoSReliabilityPolicy as Reliability
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from roadseg_ros.node.silence import IMAGE_TYPES
-from roadseg_ros.node.topics import camera_info_topic, COMPRESSED
+from roadseg_ros.node.topics import camera_info_topic, COMPRESSED, IMAGE_TYPES
 
 _TYPE_NAMES = dict(zip(IMAGE_TYPES, (Image, CompressedImage)))
 COMPLAINT_PERIOD_SEC = 5.0

@@ -350,6 +350,7 @@ class SegmentationNode(LifecycleNode):
         self._timers_active, self._watches = [], []
         for stream in self._streams:
             stream.camera.unsubscribe()
+            stream.outputs.unfollow()
         if self._worker is not None:
             self._worker.stop()
             self._worker = None

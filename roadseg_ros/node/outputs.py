@@ -72,6 +72,10 @@ class Outputs:
         listened = self._publishers['road_grid'].get_subscription_count() > 0
         self._planner.follow(settings, listened)
 
+    def unfollow(self) -> None:
+        """Ask no longer where the camera is."""
+        self._planner.close()
+
     def publish(self, header: Header, frame: np.ndarray, result: Segmentation,
                 labels: LabelSpace, alpha: float, info: CameraInfo | None) -> None:
         """

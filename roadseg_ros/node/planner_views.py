@@ -70,6 +70,8 @@ class PlannerViews:
             except TransformError as error:
                 self._pose, self._obstacle = None, str(error)
             return
+        else:
+            self._pose = None
         self._transforms.stop()
 
     def drivable(self, class_ids: np.ndarray, labels: LabelSpace) -> np.ndarray:
@@ -108,7 +110,7 @@ class PlannerViews:
         return self._message(header, cv2.LUT(cells, table))
 
     def close(self) -> None:
-        """Listen to nothing any more."""
+        """Listen to TF no more, until `follow` is called again."""
         self._transforms.stop()
 
     def _camera(self, info: CameraInfo, size: tuple[int, int]) -> CameraModel:

@@ -7,10 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 import difflib
 
-from roadseg_ros.node.topics import base_topic
+from roadseg_ros.node.topics import base_topic, IMAGE_TYPES
 
 SILENCE_SEC = 3.0  # without a mask, after which the reason is said
-IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 SIMILAR, MAX_SIMILAR, MAX_NAMES = 0.7, 3, 5
 # what a subscriber may ask for at most is what a publisher offers, each list from weak to strong
 POLICIES = {'reliability': ('best_effort', 'reliable'),

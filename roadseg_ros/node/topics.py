@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 COMPRESSED = '/compressed'
+IMAGE_TYPES = ('sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage')
 OUTPUT_NAMES = ('mask', 'overlay', 'color_mask', 'confidence', 'camera_info', 'provenance',
                 'drivable', 'road_grid', 'mask/compressed', 'overlay/compressed', 'legend',
                 'label_info')

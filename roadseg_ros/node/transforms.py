@@ -41,12 +41,12 @@ class Transforms:
         except ImportError:
             raise TransformError('camera_height is 0 and tf2_ros is not installed: set '
                                  'camera_height, and camera_pitch where it is not 0') from None
-        if self._listener is None:
-            self._buffer = tf2_ros.Buffer()
-            self._listener = tf2_ros.TransformListener(self._buffer, self._node)
         try:
+            if self._listener is None:
+                self._buffer = tf2_ros.Buffer()
+                self._listener = tf2_ros.TransformListener(self._buffer, self._node)
             found = self._buffer.lookup_transform(vehicle_frame, camera_frame, Time()).transform
-        except tf2_ros.TransformException as error:
+        except (tf2_ros.TransformException, RuntimeError) as error:  # such as denied by SROS
             raise TransformError(f'no transform from {camera_frame!r} to {vehicle_frame!r}: '
                                  f'{" ".join(str(error).split())}') from error
         turn, at = found.rotation, found.translation

@@ -13,12 +13,11 @@ from rosbags.rosbag2 import Reader
 from rosbags.typesys import get_typestore, Stores
 
 from roadseg_ros.node.image_messages import decode_compressed, to_bgr
-from roadseg_ros.node.topics import base_topic, OUTPUT_NAMES
+from roadseg_ros.node.topics import base_topic, IMAGE_TYPES, OUTPUT_NAMES
 from roadseg_ros.tools.frames import Frame, Source, SourceError
 
 BAG_SUFFIXES = ('.mcap', '.db3')
-COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
-IMAGE_TYPES = ('sensor_msgs/msg/Image', COMPRESSED_TYPE)
+COMPRESSED_TYPE = IMAGE_TYPES[1]
 # mono16 is none of them: thermal cameras send it
 DEPTH_ENCODINGS = ('16UC1', '32FC1')
 # also without its camera, as `roadseg demo` records them

@@ -33,7 +33,7 @@ def described(options: argparse.Namespace, source: Source, segmenter: Segmenter,
     :return: by the names that users know.
     """
     run = {'input': _files(options.input, options.out),
-           'weights': f'sha256 {_hash(checkpoint.read_bytes())}',
+           'weights': f'sha256 {_hash(checkpoint.expanduser().read_bytes())}',
            '--overlay': str(options.overlay), '--device': segmenter.device,
            '--engine': segmenter.engine, '--cache': segmenter.cache.policy}
     if segmenter.cache.policy != 'off':

@@ -115,5 +115,5 @@ def unbroken() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if waiting:
-        signal.raise_signal(waiting[0])
+        if waiting:
+            signal.raise_signal(waiting[0])

@@ -6,6 +6,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+import sys
 
 import cv2
 import numpy as np
@@ -45,6 +46,12 @@ class SegmentReport:
         if path.resolve().is_relative_to(out.resolve()):
             raise SinkError(f'--report {path} would lie among the masks in {out}')
         check_page()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()  # refused now rather than at the end
+            path.unlink()
+        except OSError as error:
+            raise SinkError(f'cannot write {path}: {reason(error)}') from error
         self._path, self._labels = path, labels
         alpha = np.full((256, 1), ALPHA, np.uint8)
         alpha[UNLABELLED] = 0
@@ -80,10 +87,10 @@ class SegmentReport:
         cameras = [Camera(topic, timeline, 'Milliseconds of the segmenter')
                    for topic, timeline in self._timelines.items() if timeline.frames]
         if not cameras:
+            print('roadseg segment: no frame was segmented, so there is no page', file=sys.stderr)
             return
         page = make_page('roadseg segment', subtitle, facts, self._labels, cameras)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             self._path.write_text(page, encoding='utf-8')
         except OSError as error:
             raise SinkError(f'cannot write {self._path}: {reason(error)}') from error

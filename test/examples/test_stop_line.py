@@ -50,12 +50,14 @@ def masks():
     """Return masks of a camera 1.5 m up (focal length 100, horizon in row 50), and the answers."""
     road = np.full((120, 160), SKY, np.uint8)
     road[51:] = ROAD
-    ends, bonnet, aside, blocked = (road.copy() for _ in range(4))
+    ends, bonnet, unsure, aside, blocked = (road.copy() for _ in range(5))
     ends[:65] = SKY              # 15 rows below the horizon: 1.5 m * 100 / 15
     bonnet[110:], bonnet[:80] = UNLABELLED, CAR
+    unsure[70:] = UNLABELLED     # from 2 to 7 metres: no bonnet is so long
     aside[80:110, :40] = CAR     # 30 rows below: the vehicle takes 20 pixels each side of 79.5
     blocked[:80, 90:100] = CAR   # half of it within the vehicle's way 30 rows below the horizon
-    return [(ends, '10.0 m'), (bonnet, '5.0 m'), (aside, '150.0 m'), (blocked, '5.0 m'),
+    return [(ends, '10.0 m'), (bonnet, '5.0 m'), (unsure, '0.0 m'), (aside, '50.0 m'),
+            (blocked, '5.0 m'),
             (np.full_like(road, CAR), '0.0 m')]  # neighbours differ
 
 

@@ -258,8 +258,8 @@ def test_auto_takes_torch(staged):
 @pytest.mark.parametrize('engine, name, reason', [
     ('openvino', 'staged', 'clockwork runs on engine torch alone, not on openvino; start with '
                            'engine torch, or use policy warp'),
-    ('torch', 'checkpoint', r'clockwork needs a network in stages \(fcn8s, segnet, '
-                            r'segnet_basic\), which ULite is not'),
+    ('torch', 'checkpoint', r'clockwork needs a network in stages \(fcn16s, fcn8s, '
+                            r'segnet, segnet_basic\), which ULite is not'),
 ])
 def test_what_has_no_stages_says_so(request, engine, name, reason):
     """One line names what is wrong and what is supported; the old policy stays in use."""

@@ -3,10 +3,13 @@ Networks at full size have as many parameters as their papers say.
 
 SegNet's convolutions lack the biases that its batch norms would take away again.
 """
+from pathlib import Path
+
 import pytest
 import torch
 
-from roadseg_ros.models.registry import build_network
+from roadseg_ros.models.network import Staged
+from roadseg_ros.models.registry import build_network, NETWORKS
 
 
 @pytest.mark.parametrize('name, arguments, millions', [
@@ -28,3 +31,24 @@ def test_parameters(name, arguments, millions):
         network = build_network(name, arguments)
     count = sum(parameter.numel() for parameter in network.parameters())
     assert count / 1e6 == pytest.approx(millions, rel=0.01)
+
+
+def millions(name, arguments):
+    """Return the parameters of a network with 11 classes, in millions to one digit."""
+    with torch.device('meta'):
+        network = build_network(name, {'num_classes': 11, **arguments})
+    return f'{sum(parameter.numel() for parameter in network.parameters()) / 1e6:.1f}', network
+
+
+def test_the_table_of_networks_says_what_they_are():
+    """Every network stands there, with its parameters, its stride and whether it has stages."""
+    text = (Path(__file__).parents[2] / 'training' / 'README.md').read_text()
+    table = text.split('\n## Networks\n')[1].split('\n## ')[0]
+    rows = [[cell.strip(' `') for cell in line.strip('|').split('|')]
+            for line in table.splitlines() if line.startswith('| `')]
+    assert {name for name, *_ in rows} == set(NETWORKS)
+    for name, _, shown, stride, stages in rows:
+        depths = ({'depth': depth} for depth in (56, 67, 103)) if ', ' in shown else ({},)
+        counts, networks = zip(*(millions(name, arguments) for arguments in depths))
+        assert (', '.join(counts), str(networks[0].output_stride)) == (shown, stride), name
+        assert isinstance(networks[0], Staged) == (stages == 'yes'), name

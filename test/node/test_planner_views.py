@@ -100,6 +100,14 @@ def test_tf_says_where_the_camera_is(tf, node, labels):
     assert np.array_equal(ahead[:, 4:], expected[:, :-4]) and (ahead[:, :4] == -1).all()
 
 
+def test_a_height_that_is_taken_back_leaves_no_pose(tf, node, labels):
+    planner = views(node)
+    planner.follow(settings(camera_height=1.5), True)
+    assert grid(planner, labels, frame_id='') is not None
+    planner.follow(settings(), True)
+    assert grid(planner, labels, frame_id='') is None
+
+
 def test_tf_is_heard_only_while_somebody_listens(tf, node, labels):
     planner = views(node)
     grid(planner, labels)

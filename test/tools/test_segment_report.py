@@ -106,8 +106,9 @@ def test_cameras_have_parts_of_their_own(report, tmp_path, picture):
     assert {moment['shares'][1] for moment in back['moments']} == {1}
 
 
-def test_without_frames_there_is_no_page(report, tmp_path):
+def test_without_frames_there_is_no_page(report, tmp_path, capsys):
     report.write('', [])
+    assert 'there is no page' in capsys.readouterr().err
     assert not (tmp_path / 'page.html').exists()
 
 
@@ -116,6 +117,7 @@ def test_nothing_is_overwritten(tmp_path, picture, segment, capfd):
     taken = tmp_path / 'taken.html'
     taken.write_text('mine')
     for page, said in ((taken, 'taken.html exists; nothing is overwritten'),
+                       (taken / 'page.html', 'cannot write'),
                        (tmp_path / 'masks' / 'page.html', 'among the masks')):
         assert segment(tmp_path / 'one.png', '--out', tmp_path / 'masks', '--report', page) == 2
         error = capfd.readouterr().err

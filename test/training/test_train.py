@@ -289,7 +289,7 @@ def test_a_recipe_can_be_all_of_the_founding_ones(tmp_path, optimizer):
                ema_decay=0, l1=1e-4, initial_std=0.05, normalization='imagenet', epochs=1,
                augmentation={'crop': [48, 64], 'scale': [1, 1], 'shift': 5, 'rotation': 5,
                              'elastic': 10, 'linear_contrast': [0.85, 1.15],
-                             'offset': [-45, 30], 'noise': 5}) == 0
+                             'offset': [-45, 30], 'noise': [0, 5]}) == 0
     checkpoint = load_checkpoint(tmp_path / 'run' / 'last.safetensors')
     assert checkpoint.preprocessing.mean == (0.485, 0.456, 0.406)
     written = state(tmp_path / 'run')

@@ -16,7 +16,7 @@ from roadseg_ros.share import PACKAGE, share_directory
 from roadseg_ros.tools.doctor.check import Check, FAIL, OK, WARN
 from roadseg_ros.tools.doctor.probes import broken, PROBES
 
-PATIENCE_SEC = 120.0  # for all imports together
+PATIENCE_SEC = 120.0  # for the imports of one process; what is left then gets another
 SUPPORTED = ((3, 10), (3, 13))
 
 

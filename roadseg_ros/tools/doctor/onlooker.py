@@ -15,7 +15,8 @@ from rclpy.qos import QoSProfile, QoSReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image
 
-from roadseg_ros.node.silence import Endpoint, IMAGE_TYPES
+from roadseg_ros.node.silence import Endpoint
+from roadseg_ros.node.topics import IMAGE_TYPES
 
 NAME = '_roadseg_doctor'  # `ros2 node list` leaves out what begins so
 _CLASSES = dict(zip(IMAGE_TYPES, (Image, CompressedImage)))

@@ -6,17 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.expand_topic_name import expand_topic_name
 from rclpy.serialization import deserialize_message
+from rclpy.validate_full_topic_name import validate_full_topic_name
 from sensor_msgs.msg import CompressedImage, Image
 
 from roadseg_ros.node.graph import deaf_listeners, endpoints, survey
-from roadseg_ros.node.silence import explain, IMAGE_TYPES, LOADING, Recent, Surroundings
-from roadseg_ros.node.topics import output_prefixes
+from roadseg_ros.node.silence import explain, LOADING, Recent, Surroundings
+from roadseg_ros.node.topics import IMAGE_TYPES, output_prefixes
 from roadseg_ros.tools.doctor.check import Check, FAIL, OK, WARN
 from roadseg_ros.tools.doctor.onlooker import Onlooker
 from roadseg_ros.tools.doctor.probes import domain
@@ -25,6 +27,18 @@ SERVICE = '/reload_checkpoint'  # by which a segmentation node is known, whateve
 # Fast DDS announces itself every three seconds, and who misses that hears the next
 DISCOVERY_SEC, SETTLING_SEC, ANSWER_SEC, FRAMES_SEC = 7.0, 0.5, 5.0, 5.0
 LIFECYCLE = 'ros2 lifecycle set'
+
+
+class Named(NamedTuple):
+    """
+    An image topic of a node's parameters.
+
+    :param topic: in full.
+    :param text: of the parameter, by which the node speaks of it.
+    """
+
+    topic: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -41,7 +55,7 @@ class Seen:
 
     name: str
     state: str
-    cameras: Mapping[str, str]
+    cameras: Mapping[str, Named]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
@@ -60,7 +74,7 @@ class Seen:
 
     def topics(self, asked: Sequence[str]) -> list[str]:
         """Return the image topics to look at: what it subscribes to, else what it will."""
-        known = self.inputs or tuple(self.cameras.values())
+        known = self.inputs or tuple(camera.topic for camera in self.cameras.values())
         return [topic for topic in known if topic in asked or not asked]
 
     def masks(self, asked: Sequence[str]) -> list[str]:
@@ -68,7 +82,11 @@ class Seen:
         if self.state != 'active':
             return []
         return [topic for topic in self.outputs if topic.endswith('/mask')
-                and (not asked or self.cameras.get(topic) in asked)]
+                and (not asked or self.camera(topic).topic in asked)]
+
+    def camera(self, mask: str) -> Named:
+        """Return the camera of a mask topic, one without a name where none is known."""
+        return self.cameras.get(mask, Named('', ''))
 
 
 def examine_graph(asked: Sequence[str]) -> Iterator[Check]:
@@ -90,7 +108,7 @@ def examine_graph(asked: Sequence[str]) -> Iterator[Check]:
         for topic in wanted:
             owner = owners.get(topic)
             served = any(onlooker.counts.get(mask) for mask, node in masks.items()
-                         if node.cameras.get(mask) == topic)
+                         if node.camera(mask).topic == topic)
             yield _frames(onlooker, topic, owner.name if owner else '', served)
         for topic, node in masks.items():
             yield _masks(onlooker, topic, node)
@@ -128,19 +146,26 @@ def _see(onlooker: Onlooker, name: str) -> Seen:
                 ours(node.get_publishers_info_by_topic))
 
 
-def _cameras(onlooker: Onlooker, name: str) -> dict[str, str]:
+def _cameras(onlooker: Onlooker, name: str) -> dict[str, Named]:
     """Return the image topics that a node's parameters name, by their mask topics."""
     answer = onlooker.ask(GetParameters, f'{name}/get_parameters',
                           GetParameters.Request(names=['image_topics']), ANSWER_SEC)
     topics = [text for value in (answer.values if answer else ())
               for text in value.string_array_value]
-    namespace, _, own = name.rpartition('/')
     try:
-        prefixes = output_prefixes(topics)
-    except ValueError:  # which is why the node is not configured, as its log says
+        return {_full(f'{prefix}/mask', name): Named(_full(topic, name), topic)
+                for topic, prefix in output_prefixes(topics).items()}
+    # which is why the node is not configured, as its log says
+    except (ValueError, InvalidTopicNameException):
         return {}
-    return {expand_topic_name(f'{prefix}/mask', own, namespace or '/'):
-            expand_topic_name(topic, own, namespace or '/') for topic, prefix in prefixes.items()}
+
+
+def _full(topic: str, name: str) -> str:
+    """Return a topic as the node of that name expands it."""
+    namespace, _, own = name.rpartition('/')
+    full = expand_topic_name(topic, own, namespace or '/')
+    validate_full_topic_name(full)
+    return full
 
 
 def _image_topics(onlooker: Onlooker, name: str, lookup: Callable[[str], Any]
@@ -175,12 +200,14 @@ def _frames(onlooker: Onlooker, topic: str, owner: str, served: bool) -> Check:
     """
     Say whether a camera's frames can reach the node.
 
-    :param served: whether masks come of them.
+    :param served: whether masks come of them; then the node can decode what fails here, where
+        its limit of pixels is not known.
     """
     around = survey(onlooker.node, topic, owner, ())
     heard = onlooker.heard.get(topic)
     shape, error = _decoded(around, heard) if heard is not None else ('', '')
-    counts = Counter(failed=int(bool(error)), received=int(served), published=int(served))
+    counts = Counter(failed=int(bool(error) and not served), received=int(served),
+                     published=int(served))
     finding = explain(around, Recent(counts, FRAMES_SEC if heard is None else 0.0, error))
     if finding.level == 'ok':
         return Check('frames', OK, f'{topic}: frames arrive{shape}')
@@ -211,7 +238,7 @@ def _masks(onlooker: Onlooker, topic: str, node: Seen) -> Check:
         alone = '' if len(listeners) > 1 else ', nobody but this command listens to them'
         return Check('masks', OK, f'{topic}: masks come{alone}')
     message, status = f'{topic}: none within {FRAMES_SEC:.0f} s', onlooker.statuses.get(
-        f'{node.name.lstrip("/")}: {node.cameras.get(topic)}')
+        f'{node.name.lstrip("/")}: {node.camera(topic).text}')
     if status is None:
         return Check('masks', FAIL, message, 'read the log of the node')
     fixes = [value.value for value in status.values if value.key == 'fix']

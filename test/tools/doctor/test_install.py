@@ -91,6 +91,16 @@ def test_a_package_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.Mo
     assert timm.status == 'FAIL' and 'longer than 1 s' in timm.message
 
 
+def test_what_comes_after_a_package_that_hangs_has_its_own_time(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / 'timm.py').write_text('import threading; threading.Event().wait()\n')
+    (tmp_path / 'nncf.py').write_text("__version__ = '3.4'\n")
+    monkeypatch.setenv('PYTHONPATH', os.pathsep.join([str(tmp_path), str(ROOT)]))
+    monkeypatch.setattr(install, 'PATIENCE_SEC', 2.0)
+    checks = {check.name: check.status for check in examine_install(['timm', 'nncf'])}
+    assert (checks['timm'], checks['nncf']) == ('FAIL', 'ok')
+
+
 def test_damaged_weights_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from roadseg_ros import checkpoint
 

@@ -8,6 +8,7 @@ import json
 import os
 from pathlib import Path
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,18 @@ import pytest
 
 pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 install')
 
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
+from rcl_interfaces.msg import ParameterValue  # noqa: E402
+from rcl_interfaces.srv import GetParameters  # noqa: E402
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile  # noqa: E402
 from rclpy.qos import QoSReliabilityPolicy as Reliability
+from rclpy.serialization import serialize_message  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 
+from roadseg_ros.node.silence import Endpoint, Surroundings  # noqa: E402
 from roadseg_ros.tools.doctor import running as running_nodes  # noqa: E402
 from roadseg_ros.tools.doctor.check import Check  # noqa: E402
 from roadseg_ros.tools.doctor.onlooker import Onlooker  # noqa: E402
@@ -188,3 +194,43 @@ def test_no_node_is_a_failure_only_where_one_is_asked_about(
         checks = found(FRONT)
     assert checks['node'][0].status == 'FAIL'
     assert 'nobody publishes this topic, nor any other image' in checks['frames'][0].message
+
+
+def named(*topics: str) -> SimpleNamespace:
+    """Return an onlooker of a node that has these in its parameter image_topics."""
+    answer = GetParameters.Response(values=[ParameterValue(string_array_value=topics)])
+    return SimpleNamespace(ask=lambda *_: answer)
+
+
+@pytest.mark.parametrize('topic', ['/a b/x', '/1cam/x', '{foo}/x', '/cam//x', 'cam/', ''])
+def test_a_name_that_is_none_names_no_camera(topic: str) -> None:
+    assert running_nodes._cameras(named('/front/image', topic), '/roadseg') == {}
+
+
+@pytest.mark.parametrize('name, mask', [
+    ('/roadseg', '/camera/segmentation/mask'), ('/car/roadseg', '/car/camera/segmentation/mask')])
+def test_what_the_node_says_of_a_relative_topic_is_found(name: str, mask: str) -> None:
+    cameras = running_nodes._cameras(named('camera/image_raw'), name)
+    topic = mask.replace('segmentation/mask', 'image_raw')
+    assert {mask: topic} == {mask: camera.topic for mask, camera in cameras.items()}
+    node = running_nodes.Seen(name, 'active', cameras, (), (mask,))
+    assert node.topics(()) == node.topics([topic]) == [topic] and node.masks([topic]) == [mask]
+    said = DiagnosticStatus(message='paused', values=[KeyValue(key='fix', value='go on')])
+    onlooker = SimpleNamespace(
+        node=SimpleNamespace(get_subscriptions_info_by_topic=lambda topic: []), counts={},
+        statuses={f'{name[1:]}: camera/image_raw': said})
+    assert running_nodes._masks(onlooker, mask, node) == Check(
+        'masks', 'FAIL', f'{mask}: none within 5 s; the node says: paused', 'go on')
+
+
+@pytest.mark.parametrize('served, status, said', [
+    (True, 'ok', 'frames arrive'), (False, 'FAIL', '8192x8192')])
+def test_a_frame_that_the_node_makes_masks_of_is_fine(
+        monkeypatch: pytest.MonkeyPatch, served: bool, status: str, said: str) -> None:
+    """Its max_image_pixels may be larger than the default."""
+    camera = Endpoint('/driver', 'sensor_msgs/msg/Image', 'reliable', 'volatile')
+    monkeypatch.setattr(running_nodes, 'survey', lambda *_: Surroundings(FRONT, (camera,)))
+    large = serialize_message(Image(height=8192, width=8192, encoding='mono8', step=8192))
+    onlooker = SimpleNamespace(node=None, heard={FRONT: large})
+    check = running_nodes._frames(onlooker, FRONT, '/roadseg', served)
+    assert check.status == status and said in check.message
