@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable
 from rclpy.node import Node
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
-from roadseg_ros.node.silence import Endpoint, IMAGE_TYPES, mismatch, Surroundings
+from roadseg_ros.node.silence import Endpoint, mismatch, Surroundings
+from roadseg_ros.node.topics import IMAGE_TYPES
 
 UNKNOWN = '_UNKNOWN_'  # in the names that the middleware gives to what is no ROS node
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from rosbags.typesys import get_typestore, Stores
 
-from roadseg_ros.node.topics import output_prefixes
+from roadseg_ros.node.topics import IMAGE_TYPES, output_prefixes
 from roadseg_ros.tools.bag_file import BagFile, reason, SinkError, STORAGE_ERRORS
-from roadseg_ros.tools.bag_source import COMPRESSED_TYPE, IMAGE_TYPES
+from roadseg_ros.tools.bag_source import COMPRESSED_TYPE
 from roadseg_ros.tools.frames import Frame
 from roadseg_ros.tools.picture_files import encode, UnwritableFrame
 from roadseg_ros.tools.progress import taken
