@@ -51,12 +51,13 @@ def flipped(image: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> F
 def bonnet(image: np.ndarray, truth: np.ndarray, rng: np.random.Generator) -> Frame:
     """Cover the lowest sixth with a dark, shiny bonnet, which nothing is labelled under."""
     height, width = truth.shape
-    cover = cv2.ellipse(np.zeros_like(truth), (width // 2, height),
-                        (round(0.55 * width), height // 6), 0, 180, 360, 1, cv2.FILLED)
-    shine = np.linspace(150, 20, height // 6).repeat(width).reshape(-1, width)
+    rows = max(1, height // 6)
+    cover = cv2.ellipse(np.zeros_like(truth), (width // 2, height), (round(0.55 * width), rows),
+                        0, 180, 360, 1, cv2.FILLED) > 0
+    shine = np.linspace(150, 20, rows).astype(np.uint8)[:, None, None]
     covered, hidden = image.copy(), truth.copy()
-    covered[-len(shine):][cover[-len(shine):] > 0] = shine[cover[-len(shine):] > 0][:, None]
-    hidden[cover > 0] = UNLABELLED
+    covered[-rows:] = np.where(cover[-rows:, :, None], shine, covered[-rows:])
+    hidden[cover] = UNLABELLED
     return covered, hidden
 
 

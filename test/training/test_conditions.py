@@ -52,6 +52,15 @@ def test_nothing_is_labelled_under_the_bonnet(frame):
     np.testing.assert_array_equal(truth[:80], frame[1][:80])
 
 
+@pytest.mark.parametrize('name', CONDITIONS)
+@pytest.mark.parametrize('size', [(1, 9), (5, 1)])
+def test_small_frames(name, size):
+    """Down to one row or column nothing breaks."""
+    image, truth = CONDITIONS[name](np.full((*size, 3), 90, np.uint8), np.ones(size, np.uint8),
+                                    np.random.default_rng(0))
+    assert image.shape == (*truth.shape, 3) and image.dtype == np.uint8
+
+
 class Remembering:
     """A segmenter that says the class it saw most of in this size."""
 

@@ -61,6 +61,20 @@ def test_fcn8s_becomes_vgg16_with_its_classifier(tmp_path, image):
     assert torch.equal(network.score3.weight, score)
 
 
+@pytest.mark.parametrize('name', ['fcn16s', 'fcn32s', 'deeplab_large_fov'])
+def test_the_others_on_vgg16_take_its_convolutions(tmp_path, name):
+    state = vgg16()[1]
+    torch.save(state, tmp_path / 'vgg16.pth')
+    network = build_network(name, SLIM['fcn8s'])
+    load_weights(network, str(tmp_path / 'vgg16.pth'))
+    found = [layer.weight for layer in network.encoder.modules()
+             if isinstance(layer, torch.nn.Conv2d)]
+    wanted = [value for key, value in state.items()
+              if key.startswith('features.') and value.dim() == 4]
+    assert len(found) == len(wanted) == 13
+    assert all(map(torch.equal, found, wanted))
+
+
 @torch.no_grad()
 def test_another_width_of_fc6_stays_as_it_was(tmp_path):
     torch.save(vgg16()[1], tmp_path / 'vgg16.pth')
