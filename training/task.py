@@ -22,6 +22,7 @@ from roadseg_ros.models.network import Bordered, Network
 from roadseg_ros.models.registry import state_arrays
 from training.config import Recipe
 from training.losses.borders import border_loss
+from training.precision import DepthwiseInFloat
 
 OPTIMIZERS: dict[str, Any] = {
     'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam, 'rmsprop': torch.optim.RMSprop}
@@ -75,7 +76,8 @@ class SegmentationTask(pl.LightningModule):
     def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
         """Return the loss of a batch."""
         image, mask = batch
-        loss = self._loss(self.prepare(image), mask)
+        with DepthwiseInFloat():
+            loss = self._loss(self.prepare(image), mask)
         if self.recipe.l1:
             loss = loss + self.recipe.l1 * _sum_of_convolutions(self.network)
         self.log('train/loss', loss, prog_bar=True)
