@@ -13,6 +13,7 @@ from training.train import main
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / 'training' / 'configs').glob('*.yaml'))
 SLIM = {'fcn8s': {'channels': [4, 8, 8, 8, 8], 'head_channels': 8},
         'segnet': {'channels': [4, 8, 8, 8, 8]}, 'segnet_basic': {'width': 4},
+        'swiftnet': {'decoder_channels': [8, 8, 8, 8]},
         'u_lite': {'channels': [4, 8, 8, 8]}, 'unet': {'decoder_channels': [8, 8, 8, 8]},
         'unet_classic': {'channels': [4, 8, 8, 8, 8]}}
 
