@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 import json
 import math
 from pathlib import Path
@@ -40,6 +41,7 @@ from tqdm import tqdm
 import yaml
 
 from roadseg_ros.checkpoint import default_checkpoint_path
+from roadseg_ros.inference.crf import CrfSettings
 from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.inference.refresh import CacheSettings, POLICIES
 from roadseg_ros.inference.segmenter import Segmenter
@@ -105,7 +107,8 @@ def table(result: dict[str, Any]) -> str:
 def _entries(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return the data sets that the command line asks for, as a recipe lists them."""
     if options.data:
-        return [_mapping(text) for text in options.data]
+        return [_mapping('--data', text, "{dataset: camvid, root: data/camvid, split: val}")
+                for text in options.data]
     entry: dict[str, Any] = {'dataset': options.dataset}
     if options.dataset == 'synthetic':
         entry.update(samples=options.samples, seed=options.seed)
@@ -117,15 +120,25 @@ def _entries(options: argparse.Namespace) -> list[dict[str, Any]]:
     return [entry]
 
 
-def _mapping(text: str) -> dict[str, Any]:
-    """Read a data set as a recipe writes it."""
+def _crf(text: str | None) -> CrfSettings | None:
+    """Return the CRF that the command line asks for."""
+    if text is None:
+        return None
+    try:
+        return CrfSettings(**_mapping('--crf', text, '{iterations: 10}'))
+    except TypeError as error:  # names that it does not have
+        known = ', '.join(field.name for field in fields(CrfSettings))
+        raise ValueError(f'--crf {text!r}: {error}; known: {known}') from error
+
+
+def _mapping(option: str, text: str, example: str) -> dict[str, Any]:
+    """Read a mapping as a recipe writes it."""
     try:
         entry = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f'--data {text!r}: {error}') from error
+        raise ValueError(f'{option} {text!r}: {error}') from error
     if not isinstance(entry, Mapping):
-        raise ValueError(f"--data is a mapping such as '{{dataset: camvid, root: data/camvid, "
-                         f"split: val}}', not {text!r}")
+        raise ValueError(f"{option} is a mapping such as '{example}', not {text!r}")
     return dict(entry)
 
 
@@ -164,6 +177,9 @@ def _parser() -> argparse.ArgumentParser:
     add('--engine', default='auto', help='default: auto')
     add('--inference-height', type=int, default=0, metavar='PIXELS',
         help="height the network works at; 0 = the checkpoint's, -1 = the frame's own")
+    add('--crf', nargs='?', const='{}', metavar='MAPPING',
+        help='judge with a fully connected CRF after the network (engine torch); its settings '
+             "where they are to differ, such as '{iterations: 10}'")
     add('--cache', metavar='POLICY', help=f'what a policy loses: {", ".join(POLICIES)}')
     add('--cache-interval', type=int, default=CacheSettings.interval, metavar='N',
         help=f'every how many frames the network runs (default: {CacheSettings.interval})')
@@ -183,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         segmenter = Segmenter(options.checkpoint, device=options.device, engine=options.engine,
-                              inference_height=options.inference_height)
+                              inference_height=options.inference_height, crf=_crf(options.crf))
         frames, count = _open_frames(options, segmenter.labels)
         # disable=None: no bar where nobody watches
         progress = tqdm(frames, total=count, unit='frame', disable=None)

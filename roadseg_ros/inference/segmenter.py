@@ -15,7 +15,8 @@ from roadseg_ros.inference.background import spare_one_core
 from roadseg_ros.inference.cache_policy import CachePolicy
 from roadseg_ros.inference.clockwork import Clockwork
 from roadseg_ros.inference.correction import Corrected
-from roadseg_ros.inference.engines import make_engine, stages_of
+from roadseg_ros.inference.crf import CrfSettings, refined_labels
+from roadseg_ros.inference.engines import EngineError, make_engine, scores_of, stages_of
 from roadseg_ros.inference.engines.lost import on_the_cpu_instead
 from roadseg_ros.inference.prediction import Prediction
 from roadseg_ros.inference.preprocessing import (
@@ -72,15 +73,17 @@ class Segmenter:
         a later `set_cache` does not change that.
     :param inference_height: pixels the network works at; 0 = the checkpoint's, -1 = the
         frame's own.
+    :param crf: of a fully connected CRF after the network, which costs far more time than the
+        network does; None = none. It takes the engine torch, and no cache.
     :raises CheckpointError: the checkpoint cannot be read or does not fit.
-    :raises EngineError: the engine or device is unknown or absent, or the cache policy is not
-        for it.
+    :raises EngineError: the engine or device is unknown or absent, or the cache policy or the CRF
+        is not for it.
     :raises ValueError: unknown cache policy or height.
     """
 
     def __init__(self, checkpoint: str | Path | Checkpoint, *, device: str = 'auto',
                  engine: str = 'auto', cache: str | CacheSettings = 'off',
-                 inference_height: int = 0) -> None:
+                 inference_height: int = 0, crf: CrfSettings | None = None) -> None:
         settings = cache if isinstance(cache, CacheSettings) else CacheSettings(cache)
         if inference_height < -1:
             raise ValueError(f'inference_height is -1, 0 or pixels, not {inference_height}')
@@ -88,12 +91,15 @@ class Segmenter:
             checkpoint = load_checkpoint(checkpoint)
         self.checkpoint = checkpoint
         self.labels = checkpoint.labels
-        if settings.policy == 'clockwork' and engine == 'auto':
+        if (settings.policy == 'clockwork' or crf is not None) and engine == 'auto':
             engine = 'torch'
         beside = settings.background and settings.policy != 'off'
         self._threads = spare_one_core() if beside else None
         self._asked_device, self._asked_engine = device, engine
         self._engine = make_engine(checkpoint, device, engine, threads=self._threads)
+        self.crf = crf
+        if crf is not None:
+            scores_of(self._engine)  # refused now rather than at the first frame
         self.lost_device = False
         """Whether the device failed after the start."""
         self._height = (checkpoint.preprocessing.height
@@ -246,6 +252,9 @@ class Segmenter:
         """Return what a policy needs to run, None for 'off'."""
         if settings.policy == 'off':
             return None
+        if self.crf is not None:
+            raise EngineError('the CRF looks at every frame, so there is nothing to reuse: with '
+                              f'it the cache policy is off, not {settings.policy}')
         if settings.policy == 'clockwork':
             return Clockwork(stages_of(self._engine), self._prepared, self._network_size, settings)
         if settings.policy == 'corrected':
@@ -279,11 +288,19 @@ class Segmenter:
         start = time.perf_counter()
         batch = self._prepared(frames, size)
         prepared = time.perf_counter()
-        ids, confidence = self._engine.run(batch)
-        share = 1e3 / len(frames)
-        timing = {'preprocess': (prepared - start) * share,
-                  'network': (time.perf_counter() - prepared) * share}
         height, width = size
+        share = 1e3 / len(frames)
+        timing = {'preprocess': (prepared - start) * share}
+        if self.crf is None:
+            ids, confidence = self._engine.run(batch)
+            timing['network'] = (time.perf_counter() - prepared) * share
+        else:
+            probabilities = scores_of(self._engine).probabilities(batch)
+            scored = time.perf_counter()
+            ids, confidence = refined_labels(batch[:, :height, :width],
+                                             probabilities[..., :height, :width], self.crf)
+            timing['network'] = (scored - prepared) * share
+            timing['crf'] = (time.perf_counter() - scored) * share
         return [Prediction(mask[:height, :width], certainty[:height, :width],
                            frames[0].shape[:2], timing_ms=timing)
                 for mask, certainty in zip(ids, confidence)]

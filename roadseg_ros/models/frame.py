@@ -45,6 +45,16 @@ class FrameModule(nn.Module):
         """
         return self.label(self.network(self.prepare(frames)), frames.shape[1:3])
 
+    def probabilities(self, frames: Tensor) -> Tensor:
+        """
+        Return the (N, C, H, W) float32 probabilities of all classes.
+
+        :param frames: (N, H, W, 3) uint8 BGR.
+        """
+        scores = self.network(self.prepare(frames)).float()
+        scores = interpolate(scores, size=frames.shape[1:3], mode='bilinear', align_corners=False)
+        return scores.softmax(1)
+
     def prepare(self, frames: Tensor) -> Tensor:
         """Return (N, 3, H, W) network input, channels last."""
         image = frames.permute(0, 3, 1, 2)  # channels_last already: no copy

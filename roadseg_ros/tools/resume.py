@@ -36,6 +36,8 @@ def described(options: argparse.Namespace, source: Source, segmenter: Segmenter,
            'weights': f'sha256 {_hash(checkpoint.expanduser().read_bytes())}',
            '--overlay': str(options.overlay), '--device': segmenter.device,
            '--engine': segmenter.engine, '--cache': segmenter.cache.policy}
+    if segmenter.crf is not None:
+        run['--crf'] = str(segmenter.crf)
     if segmenter.cache.policy != 'off':
         run['--cache-interval'] = str(segmenter.cache.interval)
     if source.kind == 'bag':

@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 
 from roadseg_ros.checkpoint import default_checkpoint_path
+from roadseg_ros.inference.crf import CrfSettings
 from roadseg_ros.inference.engines import ENGINES
 from roadseg_ros.inference.refresh import CacheSettings, POLICIES
 from roadseg_ros.inference.segmenter import Segmenter
@@ -65,6 +66,10 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument('--rate', type=positive, metavar='HZ',
                         help='frames a second of a folder of images, for the stamps in a bag '
                              f'(default: {DEFAULT_RATE_HZ:g})')
+    parser.add_argument('--crf', action='store_true',
+                        help='draw borders to those of the frame with a fully connected CRF '
+                             'after the network: on engine torch, at many times its cost, which '
+                             'the summary names')
     _add_cache_arguments(parser)
     parser.add_argument('--json', action='store_true', help='print the summary as JSON')
 
@@ -110,7 +115,7 @@ def run(options: argparse.Namespace) -> int:
         resume = options.resume and progress_path(options.out).is_file()
         sink = make_sink(options.out, source, options.overlay, resume)
         segmenter = Segmenter(checkpoint, device=options.device, engine=options.engine,
-                              cache=cache)
+                              cache=cache, crf=CrfSettings() if options.crf else None)
         report = options.report and SegmentReport(options.report, options.out, source.topics,
                                                   segmenter.labels)
         progress = Progress(options.out, described(options, source, segmenter, checkpoint))
@@ -140,7 +145,7 @@ def _cache_settings(options: argparse.Namespace) -> CacheSettings:
         raise ValueError('--first goes with --compare-cache')
     masks = {'--cache': options.cache, '--cache-interval': options.cache_interval,
              '--overlay': options.overlay or None, '--resume': options.resume or None,
-             '--report': options.report}
+             '--report': options.report, '--crf': options.crf or None}
     asked = ', '.join(name for name, value in masks.items() if value is not None)
     if options.compare_cache and (asked or options.frames is not None):
         raise ValueError('--compare-cache runs every policy and writes no pictures of frames: '
@@ -179,6 +184,7 @@ def _print_summary(options: argparse.Namespace, source: Source, segmenter: Segme
             'sizes': tally.sizes, 'cache': segmenter.cache.policy, 'made': tally.made,
             'topics': list(source.topics) if source.kind == 'bag' else [],
             'seconds': round(tally.seconds, 3), 'fps': round(fps, 2),
+            'crf_ms': round(tally.crf_ms / tally.written, 1) if tally.crf_ms else None,
             'device': segmenter.device, 'engine': segmenter.engine}, indent=2))
         return
     found = tally.written + len(tally.errors)
@@ -186,6 +192,7 @@ def _print_summary(options: argparse.Namespace, source: Source, segmenter: Segme
     made = '' if segmenter.cache.policy == 'off' else ''.join(
         f', {count} {how}' for how, count in tally.made.items())
     before = f' ({tally.resumed} of them before)' if tally.resumed else ''
+    crf = f', CRF {tally.crf_ms / tally.written:.0f} ms a frame' if tally.crf_ms else ''
     print(f'{tally.written} written to {options.out}{before}{made}, '
           f'{len(tally.errors)} failed{fewer}; {tally.seconds:.1f} s, {fps:.1f} frames/s on '
-          f'{segmenter.device} ({segmenter.engine})')
+          f'{segmenter.device} ({segmenter.engine}){crf}')

@@ -37,6 +37,7 @@ class Tally:
     made: Counter[str] = field(default_factory=Counter)
     resumed: int = 0
     seconds: float = 0.0
+    crf_ms: float = 0.0
     damage: str | None = None
 
     def take(self, entry: Entry) -> None:
@@ -47,6 +48,7 @@ class Tally:
             return
         self.sizes[entry['size']] = self.sizes.get(entry['size'], 0) + 1
         self.made[entry['made']] += 1
+        self.crf_ms += float(entry.get('crf_ms', 0))
         self.written += 1
 
 
@@ -98,7 +100,10 @@ def _segment_one(frame: Frame, segmenter: Segmenter, sink: Sink, colors: np.ndar
         raise
     except (ValueError, cv2.error) as error:
         return {'frame': frame.label, 'error': str(error)}
-    return {'file': file, 'size': f'{mask.shape[1]}x{mask.shape[0]}', 'made': result.made}
+    entry = {'file': file, 'size': f'{mask.shape[1]}x{mask.shape[0]}', 'made': result.made}
+    if 'crf' in result.timing_ms:
+        entry['crf_ms'] = f'{result.timing_ms["crf"]:.1f}'
+    return entry
 
 
 @contextmanager

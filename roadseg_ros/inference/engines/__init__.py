@@ -89,6 +89,19 @@ class StagedEngine(Protocol):
         """
 
 
+@runtime_checkable
+class ScoringEngine(Protocol):
+    """An engine that also says how probable each class is, at a price."""
+
+    def probabilities(self, frames: np.ndarray) -> np.ndarray:
+        """
+        Return what ids and confidence are made of.
+
+        :param frames: (N, H, W, 3) uint8 BGR, H and W multiples of `input_stride`.
+        :return: (N, C, H, W) float32.
+        """
+
+
 def make_engine(checkpoint: Checkpoint, device: str, engine: str,
                 threads: int | None = None) -> Engine:
     """
@@ -146,6 +159,18 @@ def stages_of(engine: Engine) -> Stages:
         raise EngineError(f'cache policy clockwork runs on engine torch alone, not on '
                           f'{engine.name}; start with engine torch, or use policy warp')
     return engine.stages()
+
+
+def scores_of(engine: Engine) -> ScoringEngine:
+    """
+    Return an engine as one that gives probabilities.
+
+    :raises EngineError: it cannot; says which can.
+    """
+    if not isinstance(engine, ScoringEngine):
+        raise EngineError(f'the CRF needs the probabilities of all classes, which engine '
+                          f'{engine.name} does not give; use engine torch')
+    return engine
 
 
 def _start(engine: str, checkpoint: Checkpoint, device: str, threads: int | None) -> Engine:

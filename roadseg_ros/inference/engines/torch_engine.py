@@ -60,6 +60,17 @@ class TorchEngine:
                 ids, confidence = self._module(torch.from_numpy(frames))
             return ids.numpy(), confidence.numpy()
 
+    def probabilities(self, frames: np.ndarray) -> np.ndarray:
+        """
+        Return how probable each class is; safe to call from several threads, no CUDA graphs.
+
+        :param frames: (N, H, W, 3) uint8 BGR.
+        :return: (N, C, H, W) float32.
+        """
+        with self._lock, torch.inference_mode(), at_most(self._threads):
+            found = self._module.probabilities(torch.from_numpy(frames).to(self._device))
+            return found.cpu().numpy()
+
     def stages(self) -> TorchStages:
         """
         Return the network's stages, to be run apart.
