@@ -124,11 +124,12 @@ def _crf(text: str | None) -> CrfSettings | None:
     """Return the CRF that the command line asks for."""
     if text is None:
         return None
-    try:
-        return CrfSettings(**_mapping('--crf', text, '{iterations: 10}'))
-    except TypeError as error:  # names that it does not have
-        known = ', '.join(field.name for field in fields(CrfSettings))
-        raise ValueError(f'--crf {text!r}: {error}; known: {known}') from error
+    values = _mapping('--crf', text, '{iterations: 10}')
+    known = [field.name for field in fields(CrfSettings)]
+    unknown = [name for name in values if name not in known]
+    if unknown:
+        raise ValueError(f'--crf has no {unknown[0]!r}; known: {", ".join(known)}')
+    return CrfSettings(**values)
 
 
 def _mapping(option: str, text: str, example: str) -> dict[str, Any]:

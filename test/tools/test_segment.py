@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from roadseg_ros.inference.crf import CrfSettings
+from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.overlay import blend
 from roadseg_ros.tools.bag_file import BagFile, SinkError
 
@@ -35,6 +37,40 @@ def test_folder_of_images(tmp_path, pictures, segment, mask_of, read_mask, capsy
     summary = json.loads(capsys.readouterr().out)
     assert summary['frames'] == 3 and summary['failed'] == 0 and summary['device'] == 'cpu'
     assert summary['sizes'] == {'64x48': 2, '101x75': 1} and summary['engine']
+
+
+def test_with_a_crf(tmp_path, pictures, segment, mask_of, read_mask, checkpoint, capsys):
+    """Masks are those of the segmenter with the CRF, and the summary names what it costs."""
+    folder = tmp_path / 'in'
+    folder.mkdir()
+    for index in range(2):
+        cv2.imwrite(str(folder / f'{index}.png'), pictures[index])
+    assert segment(folder, '--out', tmp_path / 'masks', '--crf', '--json') == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary['engine'] == 'torch' and summary['crf_ms'] > 0
+    refined = Segmenter(checkpoint, device='cpu', crf=CrfSettings())
+    for index in range(2):
+        mask = read_mask(tmp_path / 'masks' / f'{index}.png')
+        np.testing.assert_array_equal(mask, refined.segment([pictures[index]])[0].class_ids)
+        assert (mask != mask_of(pictures[index])).any()
+    assert segment(folder, '--out', tmp_path / 'text', '--crf') == 0
+    assert ' (torch), CRF ' in capsys.readouterr().out
+    assert segment(folder, '--out', tmp_path / 'plain', '--json') == 0
+    assert json.loads(capsys.readouterr().out)['crf_ms'] is None
+
+
+@pytest.mark.parametrize('options, reason', [
+    (['--engine', 'openvino'], 'which engine openvino does not give; use engine torch'),
+    (['--cache', 'warp'], 'with it the cache policy is off, not warp'),
+    (['--frames', '1'], 'each as the network sees it: leave --crf out'),
+    (['--compare-cache'], 'writes no pictures of frames: leave --crf out')])
+def test_a_crf_where_there_can_be_none(tmp_path, picture, segment, capsys, options, reason):
+    """It is refused in one line, before anything is written."""
+    cv2.imwrite(str(tmp_path / 'one.png'), picture)
+    assert segment(tmp_path / 'one.png', '--out', tmp_path / 'masks', '--crf', *options) == 2
+    error = capsys.readouterr().err
+    assert reason in error and error.count('\n') == 1
+    assert not list((tmp_path / 'masks').glob('*'))
 
 
 def test_broken_file_among_good_ones(tmp_path, picture, segment, mask_of, read_mask, capfd):

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from roadseg_ros.inference.crf import CrfSettings
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.metrics import ConfusionMatrix
 from roadseg_ros.scenes import Drive
@@ -178,6 +179,21 @@ def test_report_folder(capsys, tmp_path, checkpoint_path, labels):
     assert sheet.shape == (3 * (22 + 240) + 24 * len(labels) + 16, 1280, 3)
 
 
+def test_with_the_crf_its_masks_are_judged(capsys, checkpoint_path):
+    """The figures are those of a segmenter with the same CRF, its defaults or others."""
+    arguments = ['--checkpoint', checkpoint_path, '--dataset', 'synthetic', '--samples', 1, *CPU]
+    found = []
+    for given, settings in (([], CrfSettings()), (['{iterations: 1, spatial_weight: 0}'],
+                                                  CrfSettings(1, spatial_weight=0))):
+        result = run_json(capsys, *arguments, '--crf', *given)
+        segmenter = Segmenter(checkpoint_path, device='cpu', crf=settings)
+        _, accuracy = count(segmenter, [SyntheticScenes(1, 0)[0]])
+        assert result['pixel_accuracy'] == pytest.approx(accuracy, abs=1e-4)
+        assert result['engine'] == 'torch'
+        found.append(result['iou'])
+    assert found[0] != found[1]
+
+
 def test_nothing_labelled_is_absent(labels):
     """Without a labelled pixel there are no numbers."""
     result = ConfusionMatrix(len(labels)).summary(labels.names)
@@ -200,6 +216,12 @@ def test_nothing_labelled_is_absent(labels):
     (['--dataset', 'synthetic', '--drives', 'a'], "argument 'drives'"),
     (['--dataset', 'synthetic', '--metrics', 'iou'], "unknown metric 'iou'; known: all, pixels"),
     (['--dataset', 'synthetic', '--cache', 'warp', '--metrics', 'all'], 'not go with --cache'),
+    (['--crf', '{sigma: 3}'], "--crf has no 'sigma'; known: iterations, bilateral_weight"),
+    (['--crf', '{iterations: 0}'], 'crf: iterations is a whole number from 1 to 100, not 0'),
+    (['--crf', '5'], "--crf is a mapping such as '{iterations: 10}', not '5'"),
+    (['--crf', '--engine', 'openvino'], 'engine openvino does not give; use engine torch'),
+    (['--dataset', 'synthetic', '--samples', '8', '--drive', '--crf', '--cache', 'warp'],
+     'with it the cache policy is off, not warp'),
     (['--dataset', 'synthetic', '--report', '/dev/null/x'], '/dev/null/x'),
     (['--dataset', 'synthetic', '--samples', '0'], 'samples must be a whole number from 1, not 0'),
 ])
