@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from roadseg_ros.inference.permutohedral import PermutohedralLattice
+from roadseg_ros.labels import UNLABELLED
 
 LEAST_PROBABILITY = 1e-6  # so that what a network rules out can still be mended
 MAX_ITERATIONS = 100
@@ -77,20 +78,23 @@ def refine(frame: np.ndarray, probabilities: np.ndarray, settings: CrfSettings) 
     return np.ascontiguousarray(belief.T).reshape(classes, height, width)
 
 
-def refined_labels(frames: np.ndarray, probabilities: np.ndarray, settings: CrfSettings
-                   ) -> tuple[np.ndarray, np.ndarray]:
+def refined_labels(frames: np.ndarray, probabilities: np.ndarray, settings: CrfSettings,
+                   classes: int) -> tuple[np.ndarray, np.ndarray]:
     """
     Return what an engine returns, of what the pixels of each frame agree on.
 
     :param frames: (N, H, W, 3) uint8.
     :param probabilities: (N, C, H, W) float32, of the network.
     :param settings: of the CRF.
-    :return: class ids and confidence, both (N, H, W) uint8.
+    :param classes: so many have an id; a channel beyond them is that of no class.
+    :return: class ids (255 = unlabelled) and confidence, both (N, H, W) uint8.
     """
     beliefs = [refine(*pair, settings) for pair in zip(frames, probabilities)]
-    ids = np.stack([belief.argmax(0) for belief in beliefs])
-    confidence = np.stack([(255 * belief.max(0)).round() for belief in beliefs])
-    return ids.astype(np.uint8), confidence.astype(np.uint8)
+    ids = np.stack([belief.argmax(0) for belief in beliefs]).astype(np.uint8)
+    confidence = np.stack([(255 * belief.max(0)).round() for belief in beliefs]).astype(np.uint8)
+    nothing = ids == classes
+    ids[nothing], confidence[nothing] = UNLABELLED, 0
+    return ids, confidence
 
 
 class _Kernel:

@@ -297,8 +297,9 @@ class Segmenter:
         else:
             probabilities = scores_of(self._engine).probabilities(batch)
             scored = time.perf_counter()
-            ids, confidence = refined_labels(batch[:, :height, :width],
-                                             probabilities[..., :height, :width], self.crf)
+            ids, confidence = refined_labels(
+                batch[:, :height, :width], probabilities[..., :height, :width], self.crf,
+                len(self.labels))
             timing['network'] = (scored - prepared) * share
             timing['crf'] = (time.perf_counter() - scored) * share
         return [Prediction(mask[:height, :width], certainty[:height, :width],

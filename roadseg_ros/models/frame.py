@@ -9,6 +9,7 @@ from torch import nn, Tensor
 from torch.nn.functional import conv2d, interpolate
 
 from roadseg_ros.checkpoint import Preprocessing
+from roadseg_ros.labels import UNLABELLED
 from roadseg_ros.models.network import Network
 
 
@@ -31,7 +32,7 @@ class FrameModule(nn.Module):
         self.network = network
         self.swap = preprocessing.channel_order == 'rgb'
         std = torch.tensor(preprocessing.std)
-        self.register_buffer('ones', torch.ones(1, network.num_classes, 1, 1))
+        self.register_buffer('ones', torch.ones(1, network.num_classes + network.abstains, 1, 1))
         self.register_buffer('factor', (preprocessing.scale / std).view(3, 1, 1))
         self.register_buffer('offset', (-torch.tensor(preprocessing.mean) / std).view(3, 1, 1))
 
@@ -40,14 +41,16 @@ class FrameModule(nn.Module):
         Segment frames whose sides are multiples of the network's input stride.
 
         :param frames: (N, H, W, 3) uint8 BGR.
-        :return: class ids (N, H, W) uint8 and confidence (N, H, W) uint8, the rounded
-            255 * probability of the winning class.
+        :return: class ids (N, H, W) uint8, 255 = unlabelled, and confidence (N, H, W) uint8, the
+            rounded 255 * probability of the winning class, 0 where unlabelled.
         """
         return self.label(self.network(self.prepare(frames)), frames.shape[1:3])
 
     def probabilities(self, frames: Tensor) -> Tensor:
         """
         Return the (N, C, H, W) float32 probabilities of all classes.
+
+        Where the network abstains, one more channel is that of no class.
 
         :param frames: (N, H, W, 3) uint8 BGR.
         """
@@ -76,4 +79,8 @@ class FrameModule(nn.Module):
         # summed by a convolution: engines are slow at reducing channels, quick at this
         total = conv2d((scores - best.unsqueeze(1)).exp(), self.ones).squeeze(1)
         confidence = (255.0 / total.float()).round()
+        if self.network.abstains:
+            nothing = ids == self.network.num_classes
+            ids = ids.masked_fill(nothing, UNLABELLED)
+            confidence = confidence.masked_fill(nothing, 0)
         return ids.to(torch.uint8), confidence.to(torch.uint8)

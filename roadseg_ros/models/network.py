@@ -23,6 +23,10 @@ class Network(nn.Module):
 
     input_stride: int
     output_stride: int
+    traceable = True
+    """Whether every picture is computed alike: an engine may then record that, and round it."""
+    abstains = False
+    """Whether scores have one channel more, the last, which wins where a pixel is no class."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

@@ -34,18 +34,21 @@ NETWORKS = {
     'unet': 'unet.UNet',
     'unet_classic': 'unet_classic.ClassicUNet',
 }
+# trained elsewhere, to run alone: outside of the contract that training needs
+ADAPTED = {'mask_rcnn': 'mask_rcnn.MaskRcnn'}
 
 
 def network_class(architecture: str) -> type[Network]:
     """
     Return the class of a network.
 
-    :param architecture: a name in `NETWORKS`.
+    :param architecture: a name in `NETWORKS` or `ADAPTED`.
     :raises ValueError: unknown name (the known ones are listed).
     """
-    if not isinstance(architecture, str) or architecture not in NETWORKS:
-        raise ValueError(f'unknown network {architecture!r}; known: {", ".join(NETWORKS)}')
-    module, _, name = NETWORKS[architecture].partition('.')
+    known = {**NETWORKS, **ADAPTED}
+    if not isinstance(architecture, str) or architecture not in known:
+        raise ValueError(f'unknown network {architecture!r}; known: {", ".join(known)}')
+    module, _, name = known[architecture].partition('.')
     kind: type[Network] = getattr(import_module(f'roadseg_ros.models.{module}'), name)
     return kind
 
@@ -54,7 +57,7 @@ def build_network(architecture: str, arguments: Mapping[str, Any]) -> Network:
     """
     Make a network with fresh weights.
 
-    :param architecture: a name in `NETWORKS`.
+    :param architecture: a name in `NETWORKS` or `ADAPTED`.
     :param arguments: keyword arguments of its constructor.
     :raises ValueError: unknown name (the known ones are listed) or arguments that do not fit.
     """

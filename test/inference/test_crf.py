@@ -117,7 +117,7 @@ def test_labels_are_the_winners_of_each_frame(scene):
     """Ids and confidence are those of the belief, frame by frame."""
     frame, _, probabilities = scene
     frames, both = np.stack([frame, frame[::-1]]), np.stack([probabilities, probabilities])
-    ids, confidence = refined_labels(frames, both, CrfSettings())
+    ids, confidence = refined_labels(frames, both, CrfSettings(), CLASSES)
     assert ids.dtype == confidence.dtype == np.uint8
     for index in range(2):
         belief = refine(frames[index], both[index], CrfSettings())

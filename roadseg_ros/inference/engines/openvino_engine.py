@@ -189,6 +189,9 @@ def _convert(checkpoint: Checkpoint) -> Any:
     from roadseg_ros.models.registry import network_from_checkpoint
 
     network = network_from_checkpoint(checkpoint)
+    if not network.traceable:
+        raise EngineError(f'engine openvino cannot convert {checkpoint.architecture}, where what '
+                          'is computed depends on the picture; use engine torch')
     stride = network.input_stride
     module = FrameModule(network, checkpoint.preprocessing).eval()
     example = torch.zeros((1, 2 * stride, 3 * stride, 3), dtype=torch.uint8)

@@ -35,7 +35,8 @@ class TorchEngine:
         self.device = str(self._device)
         network = network_from_checkpoint(checkpoint)
         self.input_stride = network.input_stride
-        self.precision = _fast_precision(self._device)
+        self._traceable = network.traceable
+        self.precision = _fast_precision(self._device) if network.traceable else torch.float32
         module = FrameModule(network, checkpoint.preprocessing).eval()
         # torch's stubs do not know memory_format
         self._module = module.to(  # type: ignore[call-overload]
@@ -52,13 +53,13 @@ class TorchEngine:
         :return: class ids and confidence, both (N, H, W) uint8.
         """
         with self._lock, torch.inference_mode():
-            if self._device.type == 'cuda':
+            if self._device.type == 'cuda' and self._traceable:
                 # powers of two: cameras come together in every number, a capture takes long
                 count = 1 << (len(frames) - 1).bit_length()
                 return self._graph((count, *frames.shape[1:])).run(frames)
             with at_most(self._threads):
-                ids, confidence = self._module(torch.from_numpy(frames))
-            return ids.numpy(), confidence.numpy()
+                ids, confidence = self._module(torch.from_numpy(frames).to(self._device))
+            return ids.cpu().numpy(), confidence.cpu().numpy()
 
     def probabilities(self, frames: np.ndarray) -> np.ndarray:
         """
