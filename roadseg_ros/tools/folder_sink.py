@@ -15,7 +15,7 @@ import numpy as np
 from roadseg_ros.tools.bag_file import PARTIAL_PREFIX, reason, SinkError
 from roadseg_ros.tools.frames import Frame
 from roadseg_ros.tools.picture_files import encode, is_whole, UnwritableFrame, write_whole
-from roadseg_ros.tools.progress import NEW, taken
+from roadseg_ros.tools.progress import complete_path, NEW, taken
 
 STAMP_COLUMNS = ('file', 'stamp_ns', 'topic', 'frame_id', 'bag_time_ns')
 # the file system does not take the name; it may take the next one
@@ -146,5 +146,6 @@ def overlay_folder(out: Path) -> Path:
 
 
 def _holds_files(folder: Path) -> bool:
-    """Return whether there is more in a folder than a run killed at its start leaves."""
-    return any(not path.name.startswith(NEW) for path in folder.iterdir())
+    """Return whether a folder holds more than is left of a run killed at its start, or emptied."""
+    return any(not path.name.startswith(NEW) and path != complete_path(folder)
+               for path in folder.iterdir())

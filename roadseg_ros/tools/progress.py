@@ -18,7 +18,7 @@ class Progress:
     """
     A file that says what is run, and in a line each what became of the frames; a context manager.
 
-    It stays when the run is interrupted, and goes with `finish`.
+    It stays when the run is interrupted; `finish` renames it to `complete_path`.
 
     :param out: folder or bag that the run writes.
     :param run: what is run, by name; what two runs must have in common to be one.
@@ -29,23 +29,24 @@ class Progress:
         self._out, self._path, self._run = out, progress_path(out), dict(run)
         self._file: IO[str] | None = None
 
-    def load(self) -> None:
+    def load(self, path: Path) -> None:
         """
-        Read what an interrupted run has done into `entries`.
+        Read what a run has done into `entries`.
 
+        :param path: of `recorded`.
         :raises SinkError: it cannot be read, or was another one; the message names what differs.
         """
         try:
-            lines = self._path.read_bytes().split(b'\n')
+            lines = path.read_bytes().split(b'\n')
         except OSError as error:
-            raise SinkError(f'cannot read {self._path}: {reason(error)}') from error
+            raise SinkError(f'cannot read {path}: {reason(error)}') from error
         try:
             before = json.loads(lines[0])
             self._compare(before)
         except (ValueError, TypeError, AttributeError) as error:
             if isinstance(error, SinkError):
                 raise
-            raise SinkError(f'{self._path} does not say what was run: remove it and '
+            raise SinkError(f'{path} does not say what was run: remove it and '
                             f'{self._out}, and begin anew') from error
         for line in lines[1:-1]:  # the last is empty, or was being written
             entry = _parsed(line)
@@ -90,9 +91,20 @@ class Progress:
         except OSError as error:
             raise self._said(error) from error
 
-    def finish(self) -> None:
-        """Remove the file: the run is complete."""
-        self._path.unlink(missing_ok=True)
+    def finish(self, complete: bool) -> None:
+        """
+        End the run.
+
+        :param complete: each frame of the input has come, so that nothing is left to go on with.
+        :raises SinkError: the file cannot be renamed.
+        """
+        try:
+            if complete:
+                os.replace(self._path, complete_path(self._out))
+            else:
+                self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise self._said(error) from error
 
     def _compare(self, before: dict[str, Any]) -> None:
         """Refuse to go on with another run."""
@@ -113,6 +125,19 @@ def progress_path(out: Path) -> Path:
     if out.suffix in STORAGES:
         return out.with_name(f'{PARTIAL_PREFIX}{out.name}.progress')
     return out / f'{PARTIAL_PREFIX}progress'
+
+
+def complete_path(out: Path) -> Path:
+    """Return the file that stays of the progress of a complete run, by which it is known again."""
+    path = progress_path(out)
+    return path.with_name(f'{path.name.removesuffix("progress")}complete')
+
+
+def recorded(out: Path) -> Path | None:
+    """Return the file that says what a run has done, None where there is none."""
+    if progress_path(out).is_file():
+        return progress_path(out)
+    return complete_path(out) if out.exists() and complete_path(out).is_file() else None
 
 
 def taken(what: str, out: Path) -> SinkError:

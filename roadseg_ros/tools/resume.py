@@ -10,7 +10,7 @@ from pathlib import Path
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.tools.bag_source import BAG_SUFFIXES
 from roadseg_ros.tools.frames import Source
-from roadseg_ros.tools.progress import Entry
+from roadseg_ros.tools.progress import complete_path, Entry, Progress, recorded
 from roadseg_ros.tools.sinks import Sink
 from roadseg_ros.tools.sources import DEFAULT_RATE_HZ, image_files
 
@@ -45,6 +45,28 @@ def described(options: argparse.Namespace, source: Source, segmenter: Segmenter,
     if source.kind == 'images':
         run['--rate'] = f'{options.rate or DEFAULT_RATE_HZ:g}'
     return run
+
+
+def go_on(progress: Progress, out: Path, sink: Sink, cached: bool) -> bool:
+    """
+    Take up what an earlier run has done, if there was one.
+
+    :param progress: of the run; gets the entries of what need not be done again.
+    :param out: its output.
+    :param sink: with what the earlier one wrote.
+    :param cached: frames follow from others before them.
+    :return: whether nothing is left to do.
+    :raises SinkError: the earlier run was another one, or cannot be read.
+    """
+    record = recorded(out)
+    if record is None:
+        return False
+    progress.load(record)
+    files = _written(progress.entries)
+    if record == complete_path(out) and sink.whole(files) == len(files):
+        return True
+    progress.entries = trusted(progress.entries, sink, cached)
+    return False
 
 
 def trusted(entries: Sequence[Entry], sink: Sink, cached: bool) -> list[Entry]:

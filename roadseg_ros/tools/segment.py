@@ -18,10 +18,10 @@ from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.tools.arguments import positive
 from roadseg_ros.tools.compare_cache import compare_cache, DEFAULT_FRAMES
 from roadseg_ros.tools.frames import Source, SourceError
-from roadseg_ros.tools.progress import Progress, progress_path
+from roadseg_ros.tools.progress import Progress, recorded
 from roadseg_ros.tools.propose import propose
-from roadseg_ros.tools.resume import described, trusted
-from roadseg_ros.tools.segment_frames import segment_all, Tally
+from roadseg_ros.tools.resume import described, go_on
+from roadseg_ros.tools.segment_frames import segment_all, Tally, told_when_interrupted
 from roadseg_ros.tools.segment_report import SegmentReport
 from roadseg_ros.tools.sinks import make_sink, output_path
 from roadseg_ros.tools.sources import DEFAULT_RATE_HZ, open_source, SUPPORTED
@@ -34,7 +34,7 @@ def add_parser(subparsers: Any) -> None:
         description='Segment every frame once, in order, as the node does. Exit status: 0 all '
                     'done, 1 some frames failed (the others are done), 2 nothing more could be '
                     'done, 130 interrupted, 143 ended by SIGTERM; finished frames remain, and '
-                    '--resume goes on after them.')
+                    '--resume goes on after them, or says that nothing is left.')
     parser.add_argument('input', type=Path, metavar='INPUT', help=SUPPORTED)
     parser.add_argument(
         '--out', type=Path,
@@ -112,20 +112,20 @@ def run(options: argparse.Namespace) -> int:
         if source.note:
             print(f'roadseg segment: {source.note}', file=sys.stderr)
         checkpoint = options.checkpoint or default_checkpoint_path()
-        resume = options.resume and progress_path(options.out).is_file()
+        resume = options.resume and recorded(options.out) is not None
         sink = make_sink(options.out, source, options.overlay, resume)
         segmenter = Segmenter(checkpoint, device=options.device, engine=options.engine,
                               cache=cache, crf=CrfSettings() if options.crf else None)
         report = options.report and SegmentReport(options.report, options.out, source.topics,
                                                   segmenter.labels)
         progress = Progress(options.out, described(options, source, segmenter, checkpoint))
-        if resume:
-            progress.load()
-            progress.entries = trusted(progress.entries, sink, cache.policy != 'off')
-        with progress, sink:
-            tally = segment_all(source, segmenter, sink, options.overlay, progress, report)
-        progress.finish()
-    _print_summary(options, source, segmenter, tally)
+        complete = resume and go_on(progress, options.out, sink, cache.policy != 'off')
+        tally = Tally.after(progress.entries)
+        if not complete:
+            with told_when_interrupted(options.out, source, tally), progress, sink:
+                segment_all(source, segmenter, sink, options.overlay, progress, tally, report)
+            progress.finish(complete=tally.damage is None)
+    _print_summary(options, source, segmenter, tally, complete)
     if report:
         report.write(str(options.input), _facts(segmenter, tally))
     if tally.damage:
@@ -161,21 +161,24 @@ def _cache_settings(options: argparse.Namespace) -> CacheSettings:
 
 
 def _facts(segmenter: Segmenter, tally: Tally) -> list[tuple[str, str]]:
-    """Return name and value of what the page says of the run."""
-    before = f' ({tally.resumed} of them before)' if tally.resumed else ''
-    return [('frames', f'{tally.written}{before}, {len(tally.errors)} failed'),
-            ('sizes', ', '.join(tally.sizes)),
-            ('masks', ', '.join(f'{count} {how}' for how, count in tally.made.items())),
-            ('cache', segmenter.cache.policy),
-            ('speed', f'{(tally.written - tally.resumed) / tally.seconds:.1f} frames/s in all'),
-            ('network', f'{segmenter.checkpoint.architecture} on {segmenter.device} '
-                        f'({segmenter.engine})')]
+    """Return name and value of what the page says of the run, which are of its frames alone."""
+    own = tally.own
+    facts = [('frames', f'{own.written}, {len(own.errors)} failed'),
+             ('sizes', ', '.join(own.sizes)),
+             ('masks', ', '.join(f'{count} {how}' for how, count in own.made.items())),
+             ('cache', segmenter.cache.policy),
+             ('speed', f'{tally.fps:.1f} frames/s in all'),
+             ('network', f'{segmenter.checkpoint.architecture} on {segmenter.device} '
+                         f'({segmenter.engine})')]
+    if tally.resumed:
+        facts.insert(1, ('not on this page', f'{tally.resumed} frames, done before '
+                         '--resume'))
+    return facts
 
 
 def _print_summary(options: argparse.Namespace, source: Source, segmenter: Segmenter,
-                   tally: Tally) -> None:
-    """Print what was done, for people or for scripts."""
-    fps = (tally.written - tally.resumed) / tally.seconds if tally.seconds else 0.0
+                   tally: Tally, complete: bool) -> None:
+    """Print what was done, for people or for scripts; `complete` before this run."""
     if options.json:
         print(json.dumps({
             'input': str(options.input), 'kind': source.kind, 'out': str(options.out),
@@ -183,16 +186,20 @@ def _print_summary(options: argparse.Namespace, source: Source, segmenter: Segme
             'errors': tally.errors, 'announced': source.count, 'damage': tally.damage,
             'sizes': tally.sizes, 'cache': segmenter.cache.policy, 'made': tally.made,
             'topics': list(source.topics) if source.kind == 'bag' else [],
-            'seconds': round(tally.seconds, 3), 'fps': round(fps, 2),
+            'seconds': round(tally.seconds, 3), 'fps': round(tally.fps, 2),
             'crf_ms': round(tally.crf_ms / tally.written, 1) if tally.crf_ms else None,
             'device': segmenter.device, 'engine': segmenter.engine}, indent=2))
         return
     found = tally.written + len(tally.errors)
+    if complete:
+        failed = f', {len(tally.errors)} failed' if tally.errors else ''
+        print(f'complete: {tally.written} of {found} done in {options.out}{failed}')
+        return
     fewer = f' (the input announces {source.count})' if found < (source.count or 0) else ''
     made = '' if segmenter.cache.policy == 'off' else ''.join(
         f', {count} {how}' for how, count in tally.made.items())
     before = f' ({tally.resumed} of them before)' if tally.resumed else ''
     crf = f', CRF {tally.crf_ms / tally.written:.0f} ms a frame' if tally.crf_ms else ''
     print(f'{tally.written} written to {options.out}{before}{made}, '
-          f'{len(tally.errors)} failed{fewer}; {tally.seconds:.1f} s, {fps:.1f} frames/s on '
+          f'{len(tally.errors)} failed{fewer}; {tally.seconds:.1f} s, {tally.fps:.1f} frames/s on '
           f'{segmenter.device} ({segmenter.engine}){crf}')

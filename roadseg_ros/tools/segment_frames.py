@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass, field
+from pathlib import Path
 import signal
 import sys
 import threading
@@ -29,16 +31,46 @@ OVERLAY_ALPHA = 0.5
 
 @dataclass
 class Tally:
-    """What became of the frames; `damage` says why reading ended early."""
+    """
+    What became of the frames; `damage` says why reading ended early.
+
+    `before` is the part of it that earlier runs did, which this one only went on with.
+    """
 
     written: int = 0
     errors: list[Entry] = field(default_factory=list)
-    sizes: dict[str, int] = field(default_factory=dict)
+    sizes: Counter[str] = field(default_factory=Counter)
     made: Counter[str] = field(default_factory=Counter)
-    resumed: int = 0
+    before: Tally | None = None
     seconds: float = 0.0
     crf_ms: float = 0.0
     damage: str | None = None
+
+    @classmethod
+    def after(cls, entries: Sequence[Entry]) -> Tally:
+        """Return what earlier runs noted, as far as it need not be done again."""
+        tally = cls()
+        for entry in entries:
+            tally.take(entry)
+        tally.before = deepcopy(tally)
+        return tally
+
+    @property
+    def resumed(self) -> int:
+        """Return how many frames earlier runs wrote."""
+        return self.before.written if self.before else 0
+
+    @property
+    def fps(self) -> float:
+        """Return frames a second of this run, 0 where it had nothing to do."""
+        return (self.written - self.resumed) / self.seconds if self.seconds else 0.0
+
+    @property
+    def own(self) -> Tally:
+        """Return what became of the frames of this run alone."""
+        before = self.before or Tally()
+        return Tally(self.written - before.written, self.errors[len(before.errors):],
+                     self.sizes - before.sizes, self.made - before.made)
 
     def take(self, entry: Entry) -> None:
         """Count what became of a frame, and say what failed."""
@@ -46,26 +78,23 @@ class Tally:
             self.errors.append(entry)
             tqdm.write(f'roadseg segment: {entry["frame"]}: {entry["error"]}', file=sys.stderr)
             return
-        self.sizes[entry['size']] = self.sizes.get(entry['size'], 0) + 1
+        self.sizes[entry['size']] += 1
         self.made[entry['made']] += 1
         self.crf_ms += float(entry.get('crf_ms', 0))
         self.written += 1
 
 
 def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool,
-                progress: Progress, report: SegmentReport | None = None) -> Tally:
+                progress: Progress, tally: Tally, report: SegmentReport | None = None) -> None:
     """
     Segment each frame of a source; a bad one is reported and the next one taken.
 
     :param progress: notes what became of them; those it holds are passed over.
+    :param tally: counts what becomes of them; those passed over are in it.
     :param report: takes in every frame that is not passed over.
-    :return: what became of them, those passed over among them.
     :raises SinkError: nothing more can be written.
     """
-    tally, done, start = Tally(), len(progress.entries), time.perf_counter()
-    for entry in progress.entries:
-        tally.take(entry)
-    tally.resumed = tally.written
+    done, start = len(progress.entries), time.perf_counter()
     # the table is RGB, the frames are BGR
     colors = segmenter.labels.color_table[:, ::-1].copy() if overlay else None
     try:
@@ -81,7 +110,6 @@ def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool,
     except SourceError as error:
         tally.damage = str(error)
     tally.seconds = time.perf_counter() - start
-    return tally
 
 
 def _segment_one(frame: Frame, segmenter: Segmenter, sink: Sink, colors: np.ndarray | None,
@@ -104,6 +132,18 @@ def _segment_one(frame: Frame, segmenter: Segmenter, sink: Sink, colors: np.ndar
     if 'crf' in result.timing_ms:
         entry['crf_ms'] = f'{result.timing_ms["crf"]:.1f}'
     return entry
+
+
+@contextmanager
+def told_when_interrupted(out: Path, source: Source, tally: Tally) -> Iterator[None]:
+    """Say what there is and how to go on where Ctrl-C or SIGTERM ends the work."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        of_all = f' of {source.count}' if source.count else ''
+        tqdm.write(f'roadseg segment: interrupted: {tally.written}{of_all} frames are in {out}; '
+                   'go on with --resume', file=sys.stderr)
+        raise
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import unescape
 import json
 from pathlib import Path
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import pytest
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.tools import resume, segment_frames
 from roadseg_ros.tools.bag_file import BagFile
-from roadseg_ros.tools.progress import progress_path
+from roadseg_ros.tools.progress import complete_path, progress_path
 
 COUNT = 12
 SIZE = (640, 480)  # four masks make a chunk of an MCAP file
@@ -102,6 +104,11 @@ def content(out: Path, bags) -> list:
             for path in sorted(folder.rglob('*')) if path.is_file()]
 
 
+def said_last(capsys) -> list[str]:
+    """Return the last line on stderr that says something."""
+    return [line for line in capsys.readouterr().err.splitlines() if line.strip()][-1:]
+
+
 def left(folder: Path) -> list[str]:
     """Return the hidden files that a run left."""
     return [path.name for path in folder.rglob('.*')]
@@ -118,13 +125,17 @@ def test_interrupted_and_resumed(tmp_path, request, segment, interrupt, bags, ca
     assert interrupt(5, given, '--out', out, '--overlay') == 130
     before = content(out, bags)
     assert before and len(before) < len(content(tmp_path / 'whole' / out.name, bags))
+    first, = said_last(capsys)
     assert interrupt(3, given, '--out', out, '--overlay', '--resume') == 130
-    capsys.readouterr()
+    second, = said_last(capsys)
+    assert [first, second] == [
+        f'roadseg segment: interrupted: {count} of {COUNT} frames are in {out}; go on with '
+        '--resume' for count in (5, 8)]
     assert segment(given, '--out', out, '--overlay', '--resume', '--json') == failed
     assert content(out, bags) == content(tmp_path / 'whole' / out.name, bags)
     if out.suffix == '.mcap':
         assert out.read_bytes() == (tmp_path / 'whole' / out.name).read_bytes()
-    assert not left(tmp_path / 'resumed')
+    assert left(tmp_path / 'resumed') == [complete_path(out).name]
     found = json.loads(capsys.readouterr().out)
     assert found['resumed'] == 8
     for name in ('frames', 'failed', 'errors', 'sizes', 'made', 'announced'):
@@ -144,7 +155,7 @@ def test_killed_and_resumed(tmp_path, log, segment, checkpoint_path, bags, capsy
     assert segment(*arguments, '--resume', '--json') == 1
     assert at_least <= json.loads(capsys.readouterr().out)['resumed'] <= 9
     assert content(tmp_path / 'killed' / out, bags) == content(tmp_path / 'whole' / out, bags)
-    assert not left(tmp_path / 'killed')
+    assert left(tmp_path / 'killed') == [complete_path(tmp_path / 'killed' / out).name]
 
 
 @pytest.mark.parametrize('out', ['masks', 'masks.mcap'])
@@ -165,7 +176,7 @@ def test_with_a_cache_it_goes_on_from_a_fresh_start(tmp_path, log, segment, inte
 
 @pytest.mark.parametrize('how, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_while_a_frame_is_written_waits(tmp_path, images, segment, bags, monkeypatch,
-                                                 how, status):
+                                                 capsys, how, status):
     """The frame is whole, and the bag finished."""
     write, calls = BagFile.write, iter(range(99))
 
@@ -182,6 +193,8 @@ def test_a_signal_while_a_frame_is_written_waits(tmp_path, images, segment, bags
         assert ended.value.code == status
     else:
         assert segment(*arguments) == status
+    assert said_last(capsys) == [f'roadseg segment: interrupted: 2 of {COUNT} frames are in '
+                                 f'{tmp_path / "masks.mcap"}; go on with --resume']
     assert len(bags.read(tmp_path / 'masks.mcap')) == 6
 
 
@@ -269,14 +282,79 @@ def test_another_run_is_refused(tmp_path, images, interrupt, checkpoint, checkpo
 
 
 @pytest.mark.parametrize('out', OUTPUTS)
-def test_begins_where_there_is_nothing_and_refuses_what_is_done(tmp_path, images, segment, capsys,
-                                                                out):
-    """The same command may be given again and again, and overwrites nothing."""
-    assert segment(images, '--out', tmp_path / 'new' / out, '--resume') == 1
-    assert not left(tmp_path / 'new')
+@pytest.mark.parametrize('cache', [(), ('--cache', 'warp')])
+def test_begins_where_there_is_nothing_and_says_what_is_done(tmp_path, images, segment, bags,
+                                                             capsys, out, cache):
+    """The same command may be given again and again, and touches nothing that is complete."""
+    (images / '02.png').unlink()
+    out = tmp_path / 'new' / out
+    assert segment(images, '--out', out, '--resume', *cache) == 0
+    assert left(tmp_path / 'new') == [complete_path(out).name]
     capsys.readouterr()
-    assert segment(images, '--out', tmp_path / 'new' / out, '--resume') == 2
-    assert 'nothing is overwritten' in capsys.readouterr().err
+    before = content(out, bags)
+    assert segment(images, '--out', out, '--resume', *cache) == 0
+    said = capsys.readouterr()
+    assert said.out == f'complete: 11 of 11 done in {out}\n' and not said.err
+    assert segment(images, '--out', out, '--resume', '--json', *cache) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found['frames'], found['resumed'], found['fps']) == (11, 11, 0)
+    assert content(out, bags) == before and not out.with_name('masks_overlay').exists()
+
+
+def test_what_is_done_ends_as_it_did(tmp_path, images, segment, capsys):
+    """A frame that failed has failed."""
+    out = tmp_path / 'masks'
+    assert segment(images, '--out', out) == 1
+    capsys.readouterr()
+    assert segment(images, '--out', out, '--resume', '--report', tmp_path / 'page.html') == 1
+    said = capsys.readouterr()
+    assert said.out == f'complete: 11 of 12 done in {out}, 1 failed\n'
+    assert '02.png: broken' in said.err and 'there is no page' in said.err
+    assert segment(images, '--out', out) == 2
+    said = capsys.readouterr().err
+    assert 'nothing is overwritten' in said and '--resume' not in said
+
+
+@pytest.mark.parametrize('out', OUTPUTS)
+def test_what_is_missing_of_a_complete_run_is_made_again(tmp_path, images, segment, bags, capsys,
+                                                         out):
+    out = tmp_path / out
+    assert segment(images, '--out', out) == 1
+    before = content(out, bags)
+    (out / '03.png' if out.is_dir() else out).unlink()
+    capsys.readouterr()
+    assert segment(images, '--out', out, '--resume', '--json') == 1
+    assert json.loads(capsys.readouterr().out)['resumed'] == (2 if out.is_dir() else 0)
+    assert content(out, bags) == before
+
+
+def test_a_folder_whose_masks_were_removed_is_empty(tmp_path, images, segment):
+    for _ in range(2):
+        assert segment(images, '--out', tmp_path / 'masks') == 1
+        for mask in (tmp_path / 'masks').glob('*.png'):
+            mask.unlink()
+
+
+@pytest.mark.parametrize('out', OUTPUTS)
+def test_complete_with_other_options_is_refused(tmp_path, images, segment, capsys, out):
+    assert segment(images, '--out', tmp_path / out) == 1
+    capsys.readouterr()
+    assert segment(images, '--out', tmp_path / out, '--cache', 'warp', '--resume') == 2
+    assert 'different: --cache (off then, warp now)' in capsys.readouterr().err
+
+
+def test_the_page_of_a_resumed_run_is_of_its_own_frames(tmp_path, images, segment, interrupt):
+    """All that it counts is; of the others it says that they are not on it."""
+    large = cv2.imread(str(images / '00.png'))
+    cv2.imwrite(str(images / '00.png'), np.tile(large, (2, 1, 1)))
+    page = tmp_path / 'page.html'
+    assert interrupt(4, images, '--out', tmp_path / 'masks') == 130
+    assert segment(images, '--out', tmp_path / 'masks', '--resume', '--report', page) == 1
+    text = page.read_text()
+    assert dict(re.findall('<dt>(.*?)</dt><dd>(.*?)</dd>', text)).items() >= {
+        'frames': '7, 0 failed', 'not on this page': '4 frames, done before --resume',
+        'sizes': '640x480', 'masks': '7 full'}.items()
+    assert '"frames": 7,' in unescape(text) and re.search('<i [^>]*></i>full 7<', text)
 
 
 @pytest.mark.parametrize('out', OUTPUTS)

@@ -25,7 +25,7 @@ def test_folder_of_images(tmp_path, pictures, segment, mask_of, read_mask, capsy
     for name, picture in inputs.items():
         cv2.imwrite(str(folder / name), picture)
     assert segment(folder, '--out', out, '--overlay', '--json') == 0
-    assert sorted(path.name for path in out.iterdir()) == ['a.png', 'b.png', 'c.png']
+    assert sorted(path.name for path in out.glob('[!.]*')) == ['a.png', 'b.png', 'c.png']
     for name, picture in inputs.items():
         mask = read_mask(out / f'{name[0]}.png')
         assert mask.shape == picture.shape[:2]
@@ -80,7 +80,7 @@ def test_broken_file_among_good_ones(tmp_path, picture, segment, mask_of, read_m
         cv2.imwrite(str(folder / f'{name}.png'), picture)
     (folder / 'b.png').write_bytes((folder / 'a.png').read_bytes()[:200])
     assert segment(folder, '--out', out) == 1
-    assert sorted(path.name for path in out.iterdir()) == ['a.png', 'c.png']
+    assert sorted(path.name for path in out.glob('[!.]*')) == ['a.png', 'c.png']
     np.testing.assert_array_equal(read_mask(out / 'c.png'), mask_of(picture))
     printed = capfd.readouterr()
     assert [line for line in printed.err.splitlines() if line.strip()] == [

@@ -53,7 +53,7 @@ def test_page_of_a_folder_of_images(tmp_path, pictures, segment, mask_of, capsys
     for index, picture in enumerate(pictures):
         cv2.imwrite(str(folder / f'{index}.png'), picture)
     assert segment(folder, '--out', tmp_path / 'masks', '--report', page, '--cache', 'warp') == 0
-    assert sorted(path.name for path in (tmp_path / 'masks').iterdir()) == [
+    assert sorted(path.name for path in (tmp_path / 'masks').glob('[!.]*')) == [
         f'{index}.png' for index in range(4)]
     assert [path.name for path in page.parent.iterdir()] == ['page.html']
     (view,) = views(page)
