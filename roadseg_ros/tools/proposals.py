@@ -28,7 +28,8 @@ class Proposals:
     `JPEGImages` holds pictures, each with LabelMe's JSON beside it: polygons within about two
     pixels of the mask's borders, large regions first, the small ones drawn over them. The same
     pictures with `SegmentationClass`, `labelmap.txt` and `ImageSets` are CVAT's `Segmentation
-    mask 1.1`, exact. `labels.yaml` is the label space, for training.
+    mask 1.1`, exact. `labels.yaml` is the label space, for training; `labels.txt` and
+    `labels.json` are the same for the two programs.
 
     :param folder: exists.
     :param labels: of the masks.
@@ -51,6 +52,14 @@ class Proposals:
                   for name, color in zip(self._labels.names, self._colors)]
         self._folder.joinpath('labelmap.txt').write_text('\n'.join(lines) + '\n',
                                                          encoding='utf-8')
+        # LabelMe's `--labels`: a name a line
+        self._folder.joinpath('labels.txt').write_text(
+            '\n'.join([IGNORED, *self._labels.names, '']), encoding='utf-8')
+        # the tab "Raw" of CVAT's label constructor, which refuses a label without attributes
+        self._folder.joinpath('labels.json').write_text(json.dumps(
+            [{'name': name, 'color': '#%02x%02x%02x' % color, 'attributes': []}
+             for name, color in zip(self._labels.names, self._colors)], indent=1),
+            encoding='utf-8')
 
     def write(self, stem: str, picture: np.ndarray, class_ids: np.ndarray) -> str:
         """

@@ -15,12 +15,12 @@ from roadseg_ros.checkpoint import default_checkpoint_path
 from roadseg_ros.inference.segmenter import Segmentation, Segmenter
 from roadseg_ros.tools.arguments import new_folder
 from roadseg_ros.tools.bag_file import STORAGES
-from roadseg_ros.tools.frames import SourceError
+from roadseg_ros.tools.frames import Frame, Source, SourceError
 from roadseg_ros.tools.proposals import Proposals
 from roadseg_ros.tools.selection import Candidate, describe, Selection
 from roadseg_ros.tools.sources import open_source
 
-COLUMNS = ('name', 'stamp_ns', 'topic', 'doubt')
+COLUMNS = ('name', 'file', 'stamp_ns', 'topic', 'doubt')
 
 
 def propose(options: argparse.Namespace) -> int:
@@ -113,8 +113,7 @@ class Survey:
                     continue
                 picture = frame.decode()
                 name = proposals.write(frame.stem, picture, self._segmented(picture).class_ids)
-                table.writerow((name, frame.stamp_ns, frame.topic,
-                                f'{wanted[index].doubt:.4f}'))
+                table.writerow((name, *_origin(source, frame), f'{wanted[index].doubt:.4f}'))
                 bar.update()
                 if index == chosen[-1].index:
                     return
@@ -122,3 +121,10 @@ class Survey:
     def _segmented(self, picture: cv2.typing.MatLike) -> Segmentation:
         """Return what the network sees in a picture."""
         return self.segmenter.segment([picture])[0]
+
+
+def _origin(source: Source, frame: Frame) -> tuple[str, str, str]:
+    """Return file, stamp and topic of a frame, as far as its input has them."""
+    return (frame.label if source.kind == 'images' else '',
+            '' if source.kind == 'images' else str(frame.stamp_ns),
+            frame.topic if source.kind == 'bag' else '')

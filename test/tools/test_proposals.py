@@ -59,6 +59,24 @@ def test_labelme_reads_the_mask_but_for_its_borders(tmp_path, labels, scene):
     assert (mask == UNLABELLED).mean() < 0.01
 
 
+def test_the_programs_are_told_the_classes(tmp_path):
+    """LabelMe reads a name a line; CVAT wants colours in hex, and a list of attributes of each."""
+    labels = LabelSpace(('road', 'bike lane'), ((128, 64, 255), (0, 1, 2)))
+    write(tmp_path, labels)
+    assert (tmp_path / 'labels.txt').read_text() == '__ignore__\nroad\nbike lane\n'
+    assert json.loads((tmp_path / 'labels.json').read_text()) == [
+        {'name': 'road', 'color': '#8040ff', 'attributes': []},
+        {'name': 'bike lane', 'color': '#000102', 'attributes': []}]
+
+
+def test_colours_in_cvat_are_those_of_its_masks(tmp_path, labels):
+    write(tmp_path, labels)
+    colors = {entry['name']: entry['color']
+              for entry in json.loads((tmp_path / 'labels.json').read_text())}
+    masks = read_label_map(tmp_path / 'labelmap.txt')
+    assert colors == {name: f'#{bytes(masks[name]).hex()}' for name in labels.names}
+
+
 def test_rings_and_islands():
     """What lies in a region is drawn over it, in any depth, also where it touches a corner."""
     mask = np.zeros((90, 120), np.uint8)
