@@ -107,6 +107,8 @@ def as_text(found: Mapping[str, Any]) -> str:
         provenance.update((name, value) for name, value in metrics.items()
                           if name not in ('iou', 'baseline_iou'))
     lines.append(f'provenance     {_pairs(provenance) or "none"}')
+    if any(entry['iou'] is not None for entry in found['classes']):
+        lines.append(f'IoU            measured in training, on {_validation(provenance)}')
     lines += [f'{"id":>3}  {"class":<20} {"colour":<14} {"IoU":>6} {"of frame":>9}']
     for entry in found['classes']:
         iou = entry['iou']
@@ -118,6 +120,14 @@ def as_text(found: Mapping[str, Any]) -> str:
     lines.append(f'runs           {found["frame"]} in {found["ms"]} ms on '
                  f'{found["device"]}{fallback}, engine {found["engine"]}')
     return '\n'.join(lines)
+
+
+def _validation(provenance: Mapping[str, Any]) -> str:
+    """Return the data sets that the metrics of a checkpoint are of."""
+    sets = provenance.get('val')
+    named = [_pairs(one) for one in sets if isinstance(one, Mapping)] if isinstance(
+        sets, list) else []
+    return ' and '.join(filter(None, named)) or 'data that the checkpoint does not name'
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

@@ -42,6 +42,18 @@ def test_text(measured_path, capsys):
         assert said in text
 
 
+@pytest.mark.parametrize('val, said', [
+    ([{'dataset': 'camvid', 'split': 'val'}, {'dataset': 'kitti'}],
+     'dataset=camvid split=val and dataset=kitti'),
+    (None, 'data that the checkpoint does not name'), ('mine', 'data that the checkpoint does'),
+    ([{}, 3], 'data that the checkpoint does')])
+def test_iou_names_its_data(checkpoint, tmp_path, capsys, val, said):
+    path = tmp_path / 'measured.safetensors'
+    replace(checkpoint, provenance={'val': val, 'metrics': {'iou': {'road': 0.9}}}).save(path)
+    assert main(['check', str(path), '--device', 'cpu']) == 0
+    assert f'\nIoU            measured in training, on {said}' in capsys.readouterr().out
+
+
 @pytest.mark.parametrize('height, width', [(24, 24), (4096, 4096)])
 def test_picture_is_drawn_whatever_size_was_trained_at(checkpoint, tmp_path, monkeypatch, capsys,
                                                        height, width):
@@ -60,6 +72,8 @@ def test_picture_is_drawn_whatever_size_was_trained_at(checkpoint, tmp_path, mon
 def test_unmeasured(checkpoint_path, capsys):
     assert main(['check', str(checkpoint_path), '--device', 'cpu', '--json']) == 0
     assert {entry['iou'] for entry in json.loads(capsys.readouterr().out)['classes']} == {None}
+    assert main(['check', str(checkpoint_path), '--device', 'cpu']) == 0
+    assert 'measured in training' not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize('content, said', [
