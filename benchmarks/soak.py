@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from roadseg_ros.checkpoint import default_checkpoint_path
+from roadseg_ros.system import Held, held
 from roadseg_ros.tools.arguments import positive
 from roadseg_ros.tools.benchmark.client import Client, Feed, Played
 from roadseg_ros.tools.benchmark.drive import render
@@ -61,24 +62,16 @@ def soak(checkpoint: str, minutes: float, factor: float, size: tuple[int, int],
             slices = list(_slices(client, node.pid, rate_hz, minutes * 60))
     return {'size': list(size), 'minutes': minutes, 'factor': factor,
             'sustained_hz': round(1e3 / frame_ms, 2), 'sent_hz': round(rate_hz, 2),
-            **_figures([played for played, _ in slices]), **_held([held for _, held in slices]),
+            **_figures([played for played, _ in slices]), **_held([after for _, after in slices]),
             'machine': describe_machine()}
 
 
 def _slices(client: Client, pid: int, rate_hz: float, seconds: float
-            ) -> Iterator[tuple[Played, dict[str, float]]]:
+            ) -> Iterator[tuple[Played, Held]]:
     """Yield what came of each stretch of the run, and what the process held after it."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         yield client.play(rate_hz, min(left, SLICE_SEC))[TOPIC], held(pid)
-
-
-def held(pid: int) -> dict[str, float]:
-    """Return the memory (MB), threads and open files of a process."""
-    process = Path('/proc', str(pid))
-    fields = dict(line.split(':', 1) for line in (process / 'status').open())
-    return {'memory_mb': int(fields['VmRSS'].split()[0]) / 1024,
-            'threads': int(fields['Threads']), 'files': len(list((process / 'fd').iterdir()))}
 
 
 def _figures(played: list[Played]) -> dict[str, Any]:
@@ -94,12 +87,12 @@ def _figures(played: list[Played]) -> dict[str, Any]:
                              'p99': round(p99 / frame_ms, 2)}}
 
 
-def _held(samples: list[dict[str, float]]) -> dict[str, Any]:
+def _held(samples: list[Held]) -> dict[str, Any]:
     """Return what the process held over the run, and how it grew after it had settled."""
-    memory = [round(sample['memory_mb'], 1) for sample in samples]
+    memory = [round(sample.memory_mb, 1) for sample in samples]
     settled = samples[int(len(samples) * SETTLED):]
     return {'memory_mb': memory[::max(len(memory) // 60, 1)],
-            'growth': {name: round(settled[-1][name] - settled[0][name], 1)
+            'growth': {name: round(getattr(settled[-1], name) - getattr(settled[0], name), 1)
                        for name in ('memory_mb', 'threads', 'files')}}
 
 

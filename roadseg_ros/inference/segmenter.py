@@ -100,8 +100,6 @@ class Segmenter:
         self.crf = crf
         if crf is not None:
             scores_of(self._engine)  # refused now rather than at the first frame
-        self.lost_device = False
-        """Whether the device failed after the start."""
         self._height = (checkpoint.preprocessing.height
                         if inference_height == CHECKPOINT_HEIGHT else inference_height)
         self._reuse: CachePolicy | None = None
@@ -119,7 +117,7 @@ class Segmenter:
 
     @property
     def fallback(self) -> str | None:
-        """Return why `auto` did not get its first choice, or None."""
+        """Return why it runs on less than there is and was asked for, or None."""
         return self._engine.fallback
 
     @property
@@ -245,7 +243,6 @@ class Segmenter:
         self.set_cache(CacheSettings())  # the network may be at work beside the frames
         self._engine = on_the_cpu_instead(self._engine, error, self.checkpoint, engine,
                                           self._threads)
-        self.lost_device = True
         self.set_cache(settings)
 
     def _make_policy(self, settings: CacheSettings) -> CachePolicy | None:

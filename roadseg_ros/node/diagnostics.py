@@ -115,7 +115,7 @@ def node_status(node_name: str, segmenter: Segmenter, settings: Settings,
     :param settings: as they are now.
     :param others: what else to show.
     """
-    level = DiagnosticStatus.WARN if segmenter.lost_device else DiagnosticStatus.OK
+    level = DiagnosticStatus.WARN if segmenter.fallback else DiagnosticStatus.OK
     return status(level, node_name, segmenter.fallback or 'running', {
         'device_asked': settings.device, 'device': segmenter.device,
         'engine_asked': settings.engine, 'engine': segmenter.engine,

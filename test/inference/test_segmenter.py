@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from roadseg_ros.checkpoint import CheckpointError
-from roadseg_ros.inference.engines import EngineError
+from roadseg_ros.inference import engines
+from roadseg_ros.inference.engines import EngineError, torch_engine
 from roadseg_ros.inference.engines.openvino_engine import OpenVinoEngine
 from roadseg_ros.inference.engines.torch_engine import MAX_SHAPES, TorchEngine
 from roadseg_ros.inference.preprocessing import FrameError
@@ -172,11 +173,18 @@ def test_says_what_it_runs_on(segmenter, labels):
 
 
 @pytest.mark.skipif(HAS_CUDA, reason='needs a machine without CUDA')
-def test_auto_without_cuda_falls_back_and_says_so(checkpoint_path):
-    """`auto` takes the CPU where there is no GPU, and gives the reason."""
-    segmenter = Segmenter(checkpoint_path)
-    assert (segmenter.device, segmenter.engine) == ('cpu', 'openvino')
-    assert segmenter.fallback == 'no CUDA device found'
+@pytest.mark.parametrize('asked', ['auto', 'torch', 'openvino'])
+@pytest.mark.parametrize('there', [None, '/dev/nvidiactl'])
+def test_auto_says_what_it_cannot_use(checkpoint_path, monkeypatch, asked, there):
+    """`auto` takes the CPU; that is worth a word where there is a GPU that it should have had."""
+    for module in (engines, torch_engine):
+        monkeypatch.setattr(module, 'gpu_device', lambda: there)
+    segmenter = Segmenter(checkpoint_path, engine=asked)
+    assert (segmenter.device, segmenter.engine) == (
+        'cpu', 'torch' if asked == 'torch' else 'openvino')
+    assert segmenter.fallback == (
+        'torch finds no CUDA device, though /dev/nvidiactl is there'
+        if there and asked != 'openvino' else None)
 
 
 @pytest.mark.skipif(HAS_CUDA, reason='needs a machine without CUDA')

@@ -67,7 +67,7 @@ def test_a_stage_that_is_no_longer_gone_through_is_not_shown():
 def test_the_node_shows_its_cache(segmenter):
     settings = SimpleNamespace(device='auto', engine='auto', cache=CacheSettings('warp', 4))
     reset = SimpleNamespace(**{name: getattr(segmenter, name) for name in (
-        'device', 'engine', 'fallback', 'checkpoint', 'labels', 'lost_device')},
+        'device', 'engine', 'fallback', 'checkpoint', 'labels')},
         cache_resets={'scene cut': 2, 'gap': 1})
     shown = {value.key: value.value
              for value in node_status('roadseg', reset, settings, {'enabled': True}).values}
@@ -77,12 +77,15 @@ def test_the_node_shows_its_cache(segmenter):
     assert shown['enabled'] == 'True'
 
 
-@pytest.mark.parametrize('lost, level', [(False, DiagnosticStatus.OK),
-                                         (True, DiagnosticStatus.WARN)])
-def test_a_device_that_was_lost_is_a_warning(segmenter, monkeypatch, lost, level):
-    monkeypatch.setattr(segmenter, 'lost_device', lost)
+@pytest.mark.parametrize('fallback, level, said', [
+    (None, DiagnosticStatus.OK, 'running'),
+    ('cuda:0 failed (no memory)', DiagnosticStatus.WARN, 'cuda:0 failed (no memory)')])
+def test_less_than_was_asked_for_is_a_warning(segmenter, monkeypatch, fallback, level, said):
+    monkeypatch.setattr(segmenter._engine, 'fallback', fallback)
     settings = SimpleNamespace(device='auto', engine='auto', cache=CacheSettings())
-    assert node_status('roadseg', segmenter, settings, {}).level == level
+    shown = node_status('roadseg', segmenter, settings, {})
+    assert (shown.level, shown.message) == (level, said)
+    assert {value.key: value.value for value in shown.values}['fell_back'] == str(bool(fallback))
 
 
 def test_a_status_shows_the_numbers():

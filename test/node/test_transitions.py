@@ -1,5 +1,4 @@
 """Every legal order of lifecycle transitions, again and again: nothing is left behind."""
-from pathlib import Path
 import random
 
 import pytest
@@ -9,6 +8,8 @@ pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 ins
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
+
+from roadseg_ros.system import held  # noqa: E402
 
 CAMERA, MASK = '/camera/image_raw', '/camera/segmentation/mask'
 LEADS = {'unconfigured': {'configure': 'inactive'},
@@ -57,14 +58,6 @@ def remote(start_node, peer):
     node.stop()
 
 
-def held(pid):
-    """Return what a process holds: threads, open files, MB of memory in use."""
-    process = Path('/proc', str(pid))
-    fields = dict(line.split(':', 1) for line in (process / 'status').open())
-    return (int(fields['Threads']), len(list((process / 'fd').iterdir())),
-            int(fields['VmRSS'].split()[0]) / 1024)
-
-
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize('rounds', [12, pytest.param(100, marks=pytest.mark.slow)])
 def test_nothing_is_left_behind(remote, peer, picture, rounds):
@@ -92,7 +85,8 @@ def test_nothing_is_left_behind(remote, peer, picture, rounds):
             peer.wait(lambda: not camera.get_subscription_count(), 'the end of its subscription')
             assert len(peer.node.get_publishers_info_by_topic(MASK)) == 0
             seen.append(held(node.pid))
-    threads, files, memory_mb = zip(*seen[SETTLED:])
+    threads, files, memory_mb = zip(*((one.threads, one.files, one.memory_mb)
+                                      for one in seen[SETTLED:]))
     assert max(threads) <= threads[0] and max(files) <= files[0], seen
     assert memory_mb[-1] - memory_mb[0] < max(GROWTH_MB * len(memory_mb), 3), memory_mb
     peer.node.destroy_publisher(camera)

@@ -1,5 +1,4 @@
 """The node over ten thousand frames: it neither grows nor slows down."""
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +7,7 @@ pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 ins
 
 from benchmarks.soak import soak  # noqa: E402
 from roadseg_ros.checkpoint import default_checkpoint_path  # noqa: E402
+from roadseg_ros.system import held  # noqa: E402
 from roadseg_ros.tools.benchmark.client import Client, Feed  # noqa: E402
 from roadseg_ros.tools.benchmark.drive import render  # noqa: E402
 from roadseg_ros.tools.benchmark.messages import ImageMessages  # noqa: E402
@@ -20,12 +20,6 @@ GROWTH_MB, SLOWDOWN = 3.0, 1.2  # some 400 bytes a frame
 # the node itself needs, and a tenth of them is enough not to hang on a single one
 QUICK = 10  # percentile
 TOPIC, OUT = '/camera/image_raw', '/camera/segmentation'
-
-
-def resident_mb(pid):
-    """Return the memory a process has in use, MB."""
-    fields = dict(line.split(':', 1) for line in Path(f'/proc/{pid}/status').open())
-    return int(fields['VmRSS'].split()[0]) / 1024
 
 
 @pytest.mark.slow
@@ -41,7 +35,7 @@ def test_ten_thousand_frames_cost_no_memory_and_no_time(domain_id, checkpoint_pa
         for _ in range(BLOCKS):
             latencies = client.latencies(BLOCK)
             quick_ms.append(np.percentile(latencies[f'{OUT}/overlay'], QUICK))
-            memory_mb.append(resident_mb(node.pid))
+            memory_mb.append(held(node.pid).memory_mb)
     assert memory_mb[-1] - memory_mb[SETTLED - 1] < GROWTH_MB, memory_mb
     assert quick_ms[-1] < SLOWDOWN * quick_ms[SETTLED - 1], quick_ms
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from roadseg_ros.checkpoint import Checkpoint, CheckpointError
+from roadseg_ros.system import gpu_device
 
 Features = Any  # an engine's own: nobody else looks inside
 
@@ -38,7 +39,7 @@ class Engine(Protocol):
     name: str
     device: str
     input_stride: int
-    fallback: str | None  # why `auto` did not get what it would have liked better
+    fallback: str | None  # why `auto` did not get what is there and better
 
     def run(self, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
@@ -124,12 +125,14 @@ def make_engine(checkpoint: Checkpoint, device: str, engine: str,
         raise EngineError(f'unknown device {device!r}; supported: auto, cpu, cuda, cuda:N')
     if engine != 'auto':
         return _start(engine, checkpoint, device, threads)
-    no_gpu = 'no CUDA device found'
-    if device.startswith('cuda') or (device == 'auto' and _may_have_cuda()):
+    no_gpu = None
+    # torch takes seconds to load: not worth it just to look for a GPU
+    if device.startswith('cuda') or (device == 'auto' and gpu_device()):
         try:
             started = _start('torch', checkpoint, device, threads)
             if started.device != 'cpu':
                 return started
+            no_gpu = started.fallback
         except RuntimeError as error:  # torch's, such as of too little memory
             if device != 'auto' or isinstance(error, EngineError):
                 raise
@@ -145,7 +148,7 @@ def make_engine(checkpoint: Checkpoint, device: str, engine: str,
             started = _start('torch', checkpoint, 'cpu', threads)
             started.fallback = f'engine openvino failed ({" ".join(str(error).split())})'
             return started
-    started.fallback = no_gpu if device == 'auto' else None
+    started.fallback = no_gpu
     return started
 
 
@@ -187,9 +190,3 @@ def _start(engine: str, checkpoint: Checkpoint, device: str, threads: int | None
             f'engine {engine} needs the package {error.name}, which {sys.executable} does not '
             'have; install it there, or use the environment that README.md sets up') from error
     return started
-
-
-def _may_have_cuda() -> bool:
-    """Return whether it is worth loading torch, which takes seconds, to look for a GPU."""
-    # discrete cards, Jetson, WSL
-    return any(os.path.exists(f'/dev/{name}') for name in ('nvidiactl', 'nvhost-ctrl', 'dxg'))

@@ -13,6 +13,7 @@ from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.inference.engines.torch_stages import at_most, TorchStages
 from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.registry import network_from_checkpoint
+from roadseg_ros.system import gpu_device
 
 MAX_SHAPES = 8
 WARM_UP_RUNS = 3
@@ -135,12 +136,13 @@ class _CudaGraph:
 
 
 def _choose_device(name: str) -> tuple[torch.device, str | None]:
-    """Return the device of a name, and why it is not a GPU where `auto` found none."""
+    """Return the device of a name, and why `auto` cannot use a GPU that is there."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == 'auto':
         if count:
             return torch.device('cuda', 0), None
-        return torch.device('cpu'), 'no CUDA device found'
+        gpu = gpu_device()
+        return torch.device('cpu'), gpu and f'torch finds no CUDA device, though {gpu} is there'
     if name == 'cpu':
         return torch.device('cpu'), None
     index = int(name.partition(':')[2] or 0)

@@ -14,6 +14,7 @@ import numpy as np
 from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.inference.refresh import CacheSettings
 from roadseg_ros.node.topics import output_prefixes
+from roadseg_ros.system import held
 from roadseg_ros.tools.benchmark.drive import render
 from roadseg_ros.tools.benchmark.segmenter_process import SegmenterProcess
 from roadseg_ros.tools.node_process import NodeError, NodeProcess
@@ -245,8 +246,6 @@ def size_name(size: tuple[int, int]) -> str:
 def peak_memory_mb(pid: int) -> float | None:
     """Return the most memory a process ever held, None where the system does not say."""
     try:
-        status = Path(f'/proc/{pid}/status').read_text(encoding='utf-8')
+        return round(held(pid).peak_memory_mb * 2**20 / 1e6, 1)
     except OSError:
         return None
-    found = re.search(r'VmHWM:\s*(\d+) kB', status)
-    return round(int(found[1]) * 1024 / 1e6, 1) if found else None

@@ -15,11 +15,11 @@ import os
 import sys
 from typing import Any
 
+from roadseg_ros.system import gpu_device
 from roadseg_ros.tools.doctor.check import Check, FAIL, OK, WARN
 
 MESSAGES = ('sensor_msgs.msg', 'diagnostic_msgs.msg', 'std_srvs.srv', 'lifecycle_msgs.srv',
             'rcl_interfaces.srv')
-GPU_DEVICES = ('nvidiactl', 'nvhost-ctrl', 'dxg')  # discrete cards, Jetson, WSL
 RMW_FIX = 'unset RMW_IMPLEMENTATION, or install the one it names'
 ROS_FIX = 'source a ROS 2 install and use its Python, or run `make setup`'
 
@@ -70,7 +70,7 @@ def describe_cuda(torch: Any) -> str:
     if torch.cuda.is_available():
         names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
         return f'CUDA {torch.version.cuda}: {", ".join(names)}'
-    if any(os.path.exists(f'/dev/{name}') for name in GPU_DEVICES):
+    if gpu_device():
         built = f'CUDA {torch.version.cuda}' if torch.version.cuda else 'the CPU alone'
         raise Trouble(WARN, f'torch, built for {built}, cannot use the GPU that is there',
                       'install an NVIDIA driver and a build of torch that fit each other')

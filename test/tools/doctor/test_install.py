@@ -121,8 +121,8 @@ def cuda(available: bool) -> SimpleNamespace:
 
 def test_a_gpu_that_torch_cannot_use_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     assert probes.describe_cuda(cuda(True)) == 'CUDA 13.0: GPU 0, GPU 1'
-    for there in (False, True):
-        monkeypatch.setattr(probes.os.path, 'exists', lambda path, there=there: there)
+    for there in (None, '/dev/dxg'):
+        monkeypatch.setattr(probes, 'gpu_device', lambda there=there: there)
         monkeypatch.setitem(sys.modules, 'torch', cuda(False))
         found = probes.look('cuda')
         assert found is not None and (found.status, bool(found.fix)) == (
