@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 import logging
+from logging.handlers import BufferingHandler
 import threading
 import time
 
@@ -86,11 +87,20 @@ class Watch:
 
 @contextmanager
 def told_when_slow() -> Iterator[None]:
-    """Log that weights are still loading once that has taken `SILENCE_SEC`."""
-    timer = threading.Timer(SILENCE_SEC, LOG.info, [LOADING.message])
+    """Log that weights are still loading, after `SILENCE_SEC` in which nobody said why."""
+    heard = BufferingHandler(capacity=100)
+
+    def tell() -> None:
+        if not heard.buffer:
+            LOG.info(LOADING.message)
+
+    timer = threading.Timer(SILENCE_SEC, tell)
     timer.daemon = True
+    package = logging.getLogger('roadseg_ros')
+    package.addHandler(heard)
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
+        package.removeHandler(heard)
