@@ -13,6 +13,7 @@ import numpy as np
 from roadseg_ros.labels import UNLABELLED
 
 MAX_CELLS = 1_000_000
+NEAR = 1e-4  # metres, and radians: a tenth of a pixel with a focal length of 1000
 NEAREST_M = 0.1  # points closer to the camera's plane project to nowhere
 FARTHEST_RAY = 10.0  # metres aside for each metre ahead: 84 degrees off the axis
 # by name of sensor_msgs/CameraInfo, the numbers of coefficients that OpenCV takes for it
@@ -146,6 +147,11 @@ class CameraPose:
                     2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
                     2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)),
                    (position[0], position[1], position[2]))
+
+    def is_near(self, other: CameraPose) -> bool:
+        """Return whether both see a point within a fraction of a pixel: `NEAR` apart, or less."""
+        mine, theirs = (pose.rotation + pose.position for pose in (self, other))
+        return all(abs(one - two) <= NEAR for one, two in zip(mine, theirs))
 
     def seen(self, points: np.ndarray) -> np.ndarray:
         """Return (n, 3) float64 points of the vehicle's frame in the optical one."""

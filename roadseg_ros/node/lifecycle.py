@@ -41,6 +41,7 @@ from roadseg_ros.node.pipeline import Pipeline
 from roadseg_ros.node.planner_views import PlannerViews
 from roadseg_ros.node.stream import Stream
 from roadseg_ros.node.topics import camera_info_topic, output_prefixes
+from roadseg_ros.node.transforms import Transforms
 from roadseg_ros.node.transitions import refuse_illegal
 from roadseg_ros.node.watch import told_when_slow, Watch
 from roadseg_ros.node.worker import Worker
@@ -306,13 +307,13 @@ class SegmentationNode(LifecycleNode):
                 raise ParameterError(f'image_topics: {names[name]} and {topic} are one topic')
             names[name] = topic
         calibrations = [camera_info_topic(topic) for topic in prefixes]
-        streams = []
+        streams, transforms = [], Transforms(self)
         for topic, prefix in prefixes.items():
             shared = calibrations.count(camera_info_topic(topic)) > 1
             camera = Camera(self, topic, settings.input_reliability, self._wake,
                             info_is_shared=shared)
             camera.accepting = self._enabled
-            planner = PlannerViews(self, topic, settings, self._groups)
+            planner = PlannerViews(self, topic, settings, self._groups, transforms)
             streams.append(Stream(
                 camera, Outputs(self, prefix, settings.publish_compressed, planner)))
         return streams

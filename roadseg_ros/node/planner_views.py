@@ -38,18 +38,19 @@ class PlannerViews:
     :param image_topic: of the camera.
     :param settings: as they are at configure.
     :param groups: what the classes are to a planner.
+    :param transforms: of the node.
     :raises GroundError: the grid is too large.
     """
 
-    def __init__(self, node: Node, image_topic: str, settings: Settings, groups: ClassGroups
-                 ) -> None:
+    def __init__(self, node: Node, image_topic: str, settings: Settings, groups: ClassGroups,
+                 transforms: Transforms) -> None:
         self._node, self._topic, self._groups = node, image_topic, groups
         # ROS names the pictures of image_proc so; the rest of their calibration is the raw one's
         self._rectified = base_topic(image_topic).rpartition('/')[2].startswith('image_rect')
         self._base_frame = settings.base_frame
         self._grid = GroundGrid(settings.grid_resolution, settings.grid_length,
                                 settings.grid_width)
-        self._transforms = Transforms(node)
+        self._transforms = transforms
         self._camera_frame = ''
         self._pose: CameraPose | None = None
         self._obstacle = 'the frames have no frame_id that TF could be asked for'
@@ -66,13 +67,16 @@ class PlannerViews:
             self._pose = CameraPose.above_ground(settings.camera_height, settings.camera_pitch)
         elif listened and self._camera_frame:
             try:
-                self._pose = self._transforms.pose(self._base_frame, self._camera_frame)
+                pose = self._transforms.pose(self, self._base_frame, self._camera_frame)
+                # which cell is seen where takes milliseconds to find out; what trembles is kept
+                if self._pose is None or not pose.is_near(self._pose):
+                    self._pose = pose
             except TransformError as error:
                 self._pose, self._obstacle = None, str(error)
             return
         else:
             self._pose = None
-        self._transforms.stop()
+        self._transforms.stop(self)
 
     def drivable(self, class_ids: np.ndarray, labels: LabelSpace) -> np.ndarray:
         """
@@ -111,7 +115,7 @@ class PlannerViews:
 
     def close(self) -> None:
         """Listen to TF no more, until `follow` is called again."""
-        self._transforms.stop()
+        self._transforms.stop(self)
 
     def _camera(self, info: CameraInfo, size: tuple[int, int]) -> CameraModel:
         """Return what a frame of a size shows."""

@@ -16,22 +16,24 @@ class TransformError(Exception):
 
 class Transforms:
     """
-    Ask TF, which is listened to from the first question on until `stop`.
+    Ask TF, which is listened to from the first question on until nobody asks any more.
 
-    All from the executor's thread.
+    One for all cameras of a node; all from the executor's thread.
 
     :param node: to subscribe on.
     """
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._users: set[object] = set()
         self._buffer: Any = None
         self._listener: Any = None
 
-    def pose(self, vehicle_frame: str, camera_frame: str) -> CameraPose:
+    def pose(self, user: object, vehicle_frame: str, camera_frame: str) -> CameraPose:
         """
         Return where a camera is, as TF knows it last.
 
+        :param user: who asks, and will say `stop`.
         :param vehicle_frame: whose origin stands on the ground.
         :param camera_frame: the optical frame, that of the images.
         :raises TransformError: tf2_ros is not installed, or TF does not connect the two (yet).
@@ -41,6 +43,7 @@ class Transforms:
         except ImportError:
             raise TransformError('camera_height is 0 and tf2_ros is not installed: set '
                                  'camera_height, and camera_pitch where it is not 0') from None
+        self._users.add(user)
         try:
             if self._listener is None:
                 self._buffer = tf2_ros.Buffer()
@@ -52,8 +55,11 @@ class Transforms:
         turn, at = found.rotation, found.translation
         return CameraPose.from_quaternion((turn.x, turn.y, turn.z, turn.w), (at.x, at.y, at.z))
 
-    def stop(self) -> None:
-        """Listen to TF no more."""
+    def stop(self, user: object) -> None:
+        """Ask no more; TF is listened to as long as another user does."""
+        self._users.discard(user)
+        if self._users:
+            return
         if self._listener is not None:
             self._listener.unregister()
         self._listener = self._buffer = None

@@ -19,6 +19,7 @@ from roadseg_ros.groups import load_class_groups  # noqa: E402
 from roadseg_ros.inference.segmenter import Segmentation  # noqa: E402
 from roadseg_ros.node.outputs import LATCHED, Outputs  # noqa: E402
 from roadseg_ros.node.planner_views import PlannerViews  # noqa: E402
+from roadseg_ros.node.transforms import Transforms  # noqa: E402
 from roadseg_ros.overlay import blend, colorize, legend  # noqa: E402
 
 ALPHA, ROAD, SKY, UNLABELLED = 0.3, 3, 0, 255
@@ -46,7 +47,8 @@ def settings():
 
 @pytest.fixture
 def planner(peer, settings):
-    return PlannerViews(peer.node, '/camera/image_raw', settings, load_class_groups())
+    return PlannerViews(peer.node, '/camera/image_raw', settings, load_class_groups(),
+                        Transforms(peer.node))
 
 
 @pytest.fixture

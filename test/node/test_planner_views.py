@@ -14,6 +14,7 @@ from roadseg_ros.ground import CameraModel, CameraPose, GroundError  # noqa: E40
 from roadseg_ros.groups import load_class_groups  # noqa: E402
 from roadseg_ros.node import planner_views  # noqa: E402
 from roadseg_ros.node.planner_views import PlannerViews  # noqa: E402
+from roadseg_ros.node.transforms import Transforms  # noqa: E402
 
 ROAD = 3
 K = [40.0, 0.0, 26.0, 0.0, 40.0, 18.0, 0.0, 0.0, 1.0]
@@ -75,8 +76,9 @@ def node(monkeypatch):
     return Node()
 
 
-def views(node, topic='/camera/image_raw', **changes):
-    return PlannerViews(node, topic, settings(**changes), load_class_groups())
+def views(node, topic='/camera/image_raw', transforms=None, **changes):
+    return PlannerViews(node, topic, settings(**changes), load_class_groups(),
+                        transforms or Transforms(node))
 
 
 def grid(planner, labels, info=None, frame_id='optical'):
@@ -124,6 +126,31 @@ def test_tf_is_heard_only_while_somebody_listens(tf, node, labels):
     planner.follow(settings(), True)
     planner.close()
     assert tf.listeners == []
+
+
+def test_cameras_of_a_node_share_what_listens_to_tf(tf, node, labels):
+    """It goes with the last that asks."""
+    transforms = Transforms(node)
+    left, right = (views(node, topic, transforms) for topic in ('/left', '/right'))
+    for planner in (left, right):
+        grid(planner, labels)
+        planner.follow(settings(), True)
+    assert len(tf.listeners) == 1
+    left.close()
+    assert len(tf.listeners) == 1
+    right.follow(settings(), False)
+    assert tf.listeners == []
+
+
+def test_a_mount_that_trembles_costs_nothing(tf, node, labels):
+    """The geometry is kept until the camera has moved by what a pixel shows."""
+    planner, poses = views(node), set()
+    grid(planner, labels)
+    for height in (1.5, 1.50004, 1.50008, 1.50012, 1.6):
+        tf.known['base_link', 'optical'] = LEVEL, (0.0, 0.0, height)
+        planner.follow(settings(), True)
+        poses.add(planner._pose.position[2])
+    assert sorted(poses) == [1.5, 1.50012, 1.6]
 
 
 def test_height_and_pitch_change_while_it_runs(node, labels):
