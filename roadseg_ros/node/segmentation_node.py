@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import gc
+import itertools
 import os
 import signal
 import sys
@@ -11,12 +12,33 @@ import threading
 import time
 from typing import NoReturn
 
+USAGE = """\
+usage: segmentation_node [--ros-args [-p NAME:=VALUE ...] [--params-file FILE] [-r FROM:=TO ...]]
+
+Segment the images of one or several cameras: class-id masks for planners and coloured overlays
+for people, on topics beside each camera. Runs until Ctrl-C.
+
+  -p NAME:=VALUE       set a parameter, such as
+                         image_topics:="['/camera/image_raw']"   the cameras
+                         checkpoint:=/path/weights.safetensors   default: the packaged weights
+                         device:=cpu                             auto, cpu, cuda or cuda:N
+  --params-file FILE   set many: config/segmentation.yaml holds each with its default, to copy
+  -r FROM:=TO          rename a topic; -r __ns:=/robot puts the node into a namespace
+
+README.md has the tables of parameters, topics and services; `roadseg doctor` says from outside
+why no mask comes.
+Exit status: 0 on Ctrl-C or SIGTERM, 1 a package is missing, 2 the parameter file cannot be read.
+"""
 # after an interrupt, until the process ends whatever it is at: two seconds are what it may take
 GRACE_SEC = 1.5
 
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run the node until it is interrupted, which ends the process; return why it did not run."""
+    given = sys.argv[1:] if args is None else args
+    if {'-h', '--help'} & set(itertools.takewhile('--ros-args'.__ne__, given)):
+        print(USAGE, end='')
+        return 0
     # there is nothing to tidy up yet, and OpenCV would take an exception for a lack of NumPy
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
