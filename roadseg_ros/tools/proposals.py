@@ -57,7 +57,7 @@ class Proposals:
             '\n'.join([IGNORED, *self._labels.names, '']), encoding='utf-8')
         # the tab "Raw" of CVAT's label constructor, which refuses a label without attributes
         self._folder.joinpath('labels.json').write_text(json.dumps(
-            [{'name': name, 'color': '#%02x%02x%02x' % color, 'attributes': []}
+            [{'name': name, 'color': f'#{bytes(color).hex()}', 'attributes': []}
              for name, color in zip(self._labels.names, self._colors)], indent=1),
             encoding='utf-8')
 
