@@ -16,6 +16,7 @@ from rclpy.serialization import deserialize_message
 from rclpy.validate_full_topic_name import validate_full_topic_name
 from sensor_msgs.msg import CompressedImage, Image
 
+from roadseg_ros.checkpoint import MAX_PIXELS
 from roadseg_ros.node.graph import deaf_listeners, endpoints, survey
 from roadseg_ros.node.silence import explain, LOADING, Recent, Surroundings
 from roadseg_ros.node.topics import IMAGE_TYPES, output_prefixes
@@ -51,6 +52,7 @@ class Seen:
     :param cameras: the image topics of its parameters, by the mask topic beside each.
     :param inputs: image topics that it subscribes to.
     :param outputs: image topics that it publishes.
+    :param max_image_pixels: of its parameters, None where it does not answer.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Seen:
     cameras: Mapping[str, Named]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    max_image_pixels: int | None = None
 
     def check(self) -> Check:
         """Say whether it is at work."""
@@ -109,7 +112,7 @@ def examine_graph(asked: Sequence[str]) -> Iterator[Check]:
             owner = owners.get(topic)
             served = any(onlooker.counts.get(mask) for mask, node in masks.items()
                          if node.camera(mask).topic == topic)
-            yield _frames(onlooker, topic, owner.name if owner else '', served)
+            yield _frames(onlooker, topic, owner, served)
         for topic, node in masks.items():
             yield _masks(onlooker, topic, node)
         for node in nodes:
@@ -141,23 +144,29 @@ def _see(onlooker: Onlooker, name: str) -> Seen:
     if state == 'active':
         onlooker.wait(lambda: ours(node.get_subscriptions_info_by_topic)
                       and ours(node.get_publishers_info_by_topic), DISCOVERY_SEC)
+    limit = _parameter(onlooker, name, 'max_image_pixels')
     return Seen(name, state, _cameras(onlooker, name),
                 ours(node.get_subscriptions_info_by_topic),
-                ours(node.get_publishers_info_by_topic))
+                ours(node.get_publishers_info_by_topic), limit and limit.integer_value)
 
 
 def _cameras(onlooker: Onlooker, name: str) -> dict[str, Named]:
     """Return the image topics that a node's parameters name, by their mask topics."""
-    answer = onlooker.ask(GetParameters, f'{name}/get_parameters',
-                          GetParameters.Request(names=['image_topics']), ANSWER_SEC)
-    topics = [text for value in (answer.values if answer else ())
-              for text in value.string_array_value]
+    value = _parameter(onlooker, name, 'image_topics')
+    topics = value.string_array_value if value else ()
     try:
         return {_full(f'{prefix}/mask', name): Named(_full(topic, name), topic)
                 for topic, prefix in output_prefixes(topics).items()}
     # which is why the node is not configured, as its log says
     except (ValueError, InvalidTopicNameException):
         return {}
+
+
+def _parameter(onlooker: Onlooker, node: str, name: str) -> Any:
+    """Return the ParameterValue of a node's parameter, None where it does not answer."""
+    answer = onlooker.ask(GetParameters, f'{node}/get_parameters',
+                          GetParameters.Request(names=[name]), ANSWER_SEC)
+    return next(iter(answer.values), None) if answer else None
 
 
 def _full(topic: str, name: str) -> str:
@@ -196,16 +205,18 @@ def _all_came(onlooker: Onlooker, topics: set[str]) -> bool:
     return topics <= onlooker.heard.keys()
 
 
-def _frames(onlooker: Onlooker, topic: str, owner: str, served: bool) -> Check:
+def _frames(onlooker: Onlooker, topic: str, owner: Seen | None, served: bool) -> Check:
     """
     Say whether a camera's frames can reach the node.
 
-    :param served: whether masks come of them; then the node can decode what fails here, where
-        its limit of pixels is not known.
+    :param owner: the node, None where there is none.
+    :param served: whether masks come of them; then the node can decode what fails here, as
+        cv_bridge may there.
     """
-    around = survey(onlooker.node, topic, owner, ())
+    around = survey(onlooker.node, topic, owner.name if owner else '', ())
     heard = onlooker.heard.get(topic)
-    shape, error = _decoded(around, heard) if heard is not None else ('', '')
+    limit = owner and owner.max_image_pixels
+    shape, error = _decoded(around, heard, limit) if heard is not None else ('', '')
     counts = Counter(failed=int(bool(error) and not served), received=int(served),
                      published=int(served))
     finding = explain(around, Recent(counts, FRAMES_SEC if heard is None else 0.0, error))
@@ -214,8 +225,12 @@ def _frames(onlooker: Onlooker, topic: str, owner: str, served: bool) -> Check:
     return Check('frames', FAIL, f'{topic}: {finding.message}', finding.fix)
 
 
-def _decoded(around: Surroundings, data: bytes) -> tuple[str, str]:
-    """Return what a frame is and what is wrong with it, as the node would find out."""
+def _decoded(around: Surroundings, data: bytes, limit: int | None) -> tuple[str, str]:
+    """
+    Return what a frame is and what is wrong with it, as the node would find out.
+
+    :param limit: the node's max_image_pixels, None for the default.
+    """
     is_raw = [found.type for found in around.publishers if found.type in IMAGE_TYPES][-1:] != [
         IMAGE_TYPES[1]]
     message = deserialize_message(data, Image if is_raw else CompressedImage)
@@ -224,9 +239,10 @@ def _decoded(around: Surroundings, data: bytes) -> tuple[str, str]:
     except ImportError:  # of OpenCV, which another check says
         return '', ''
     try:
-        picture = to_bgr(message) if is_raw else decode_compressed(message)
+        picture = (to_bgr if is_raw else decode_compressed)(message, limit or MAX_PIXELS)
     except ImageMessageError as error:
-        return '', str(error)
+        assumed = ' (the default: no node here says its max_image_pixels)'
+        return '', f'{error}{assumed if not limit and str(MAX_PIXELS) in str(error) else ""}'
     encoding = message.encoding if is_raw else message.format
     return f', {picture.shape[1]}x{picture.shape[0]} {encoding}', ''
 

@@ -38,6 +38,7 @@ from roadseg_ros.tools.node_process import NodeProcess, private_environment  # n
 
 FRONT, SMALL = '/front/image', '/small/image/compressed'
 OTHERS = ('/misnamed/image', '/type/image', '/qos/image', '/quiet/image', '/encoding/image')
+LIMIT = 1_000_000  # pixels
 BEST_EFFORT = QoSProfile(depth=2, reliability=Reliability.BEST_EFFORT)
 LATCHED = QoSProfile(depth=1, durability=QoSDurabilityPolicy.TRANSIENT_LOCAL)
 
@@ -70,7 +71,7 @@ def running(driver: Any, checkpoint_path: Path, tmp_path_factory: pytest.TempPat
     """Return a node with all these cameras, at work."""
     folder = tmp_path_factory.mktemp('node')
     parameters = {'image_topics': [FRONT, SMALL, *OTHERS], 'checkpoint': str(checkpoint_path),
-                  'device': 'cpu', 'input_reliability': 'reliable'}
+                  'device': 'cpu', 'input_reliability': 'reliable', 'max_image_pixels': LIMIT}
     with NodeProcess(parameters, folder / 'node.yaml', folder / 'node.log') as node, \
             Onlooker() as onlooker:
         assert onlooker.wait(lambda: onlooker.statuses, 60)
@@ -126,6 +127,13 @@ def test_a_listener_that_cannot_be_reached_is_a_warning(running: NodeProcess, dr
     assert line.status == 'warn' and line.message == (
         'incompatible QoS: /front/segmentation/overlay, durability: /roadseg offers volatile, '
         '/driver asks for transient_local')
+
+
+def test_a_node_is_asked_for_its_limit(running: NodeProcess) -> None:
+    with Onlooker() as onlooker:
+        node, = (running_nodes._see(onlooker, name)
+                 for name in running_nodes._node_names(onlooker))
+    assert node.max_image_pixels == LIMIT
 
 
 def test_a_paused_node_says_so(running: NodeProcess) -> None:
@@ -223,14 +231,21 @@ def test_what_the_node_says_of_a_relative_topic_is_found(name: str, mask: str) -
         'masks', 'FAIL', f'{mask}: none within 5 s; the node says: paused', 'go on')
 
 
-@pytest.mark.parametrize('served, status, said', [
-    (True, 'ok', 'frames arrive'), (False, 'FAIL', '8192x8192')])
-def test_a_frame_that_the_node_makes_masks_of_is_fine(
-        monkeypatch: pytest.MonkeyPatch, served: bool, status: str, said: str) -> None:
-    """Its max_image_pixels may be larger than the default."""
+@pytest.mark.parametrize('limit, served, status, said', [
+    (None, True, 'ok', 'frames arrive'),
+    (None, False, 'FAIL', 'limit of 33554432 (the default: no node here says its '),
+    (5800 * 5800, False, 'ok', 'frames arrive, 5800x5800 mono8'),
+    (1000, False, 'FAIL', '5800x5800 pixels, more than the limit of 1000')])
+def test_a_frame_is_judged_by_the_limit_of_its_node(
+        monkeypatch: pytest.MonkeyPatch, limit: int | None, served: bool, status: str, said: str
+        ) -> None:
+    """What the node makes masks of is fine, whatever is thought of it here."""
     camera = Endpoint('/driver', 'sensor_msgs/msg/Image', 'reliable', 'volatile')
     monkeypatch.setattr(running_nodes, 'survey', lambda *_: Surroundings(FRONT, (camera,)))
-    large = serialize_message(Image(height=8192, width=8192, encoding='mono8', step=8192))
+    large = serialize_message(Image(height=5800, width=5800, encoding='mono8', step=5800,
+                                    data=array('B', bytes(5800 * 5800 if limit else 0))))
     onlooker = SimpleNamespace(node=None, heard={FRONT: large})
-    check = running_nodes._frames(onlooker, FRONT, '/roadseg', served)
+    owner = running_nodes.Seen('/roadseg', 'active', {}, (FRONT,), (), limit)
+    check = running_nodes._frames(onlooker, FRONT, owner, served)
     assert check.status == status and said in check.message
+    assert limit is None or 'the default' not in check.message
