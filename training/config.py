@@ -39,8 +39,8 @@ RECIPE_CHECKS = {
     'architecture': TEXT, 'arguments': MAPPING, 'labels': TEXT, 'train': DATASETS,
     'val': DATASETS, 'frame_size': pair(whole(1)), 'normalization': one_of(*NORMALIZATIONS),
     'pretrained': optional(TEXT), 'initial_std': optional(number(0)), 'loss': LOSSES,
-    'l1': number(0), 'optimizer': one_of('adamw', 'adam', 'rmsprop'),
-    'schedule': one_of('cosine', 'constant'), 'epochs': whole(1), 'batch_size': whole(1),
+    'l1': number(0), 'optimizer': one_of('adamw', 'adam', 'rmsprop', 'sgd'),
+    'schedule': one_of('cosine', 'constant', 'poly'), 'epochs': whole(1), 'batch_size': whole(1),
     'learning_rate': number(0), 'encoder_learning_rate': number(0),
     'weight_decay': number(0), 'warmup_epochs': number(0), 'ema_decay': number(0, 1),
     'early_stopping_patience': optional(whole(1)), 'validate_every': whole(1),
@@ -103,6 +103,8 @@ class Recipe:
     :param pretrained: 'imagenet' or a file; what it does not fill starts at random.
     :param initial_std: convolutions start from a normal distribution of this width.
     :param l1: times the sum of the absolute weights of all convolutions, added to the loss.
+    :param optimizer: 'sgd' has momentum 0.9, the others torch's defaults.
+    :param schedule: of the rates after `warmup_epochs`: 'cosine' and 'poly' (power 0.9) end at 0.
     :param encoder_learning_rate: of a pretrained network's `encoder`, where it has one.
     :param weight_decay: decoupled with 'adamw', else the L2 penalty's factor.
     :param ema_decay: of the average of the weights that is validated and exported; 0 = none.

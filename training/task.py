@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import copy
+from functools import partial
 import math
 from typing import Any, cast
 
@@ -25,7 +27,13 @@ from training.losses.borders import border_loss
 from training.precision import DepthwiseInFloat
 
 OPTIMIZERS: dict[str, Any] = {
-    'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam, 'rmsprop': torch.optim.RMSprop}
+    'adamw': torch.optim.AdamW, 'adam': torch.optim.Adam, 'rmsprop': torch.optim.RMSprop,
+    'sgd': partial(torch.optim.SGD, momentum=0.9)}
+# factor on the rate after a share of the steps in [0, 1]
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    'constant': lambda progress: 1.0,
+    'cosine': lambda progress: 0.5 * (1 + math.cos(math.pi * progress)),
+    'poly': lambda progress: (1 - progress) ** 0.9}  # as in DeepLab (Chen et al., 2016)
 
 
 class SegmentationTask(pl.LightningModule):
@@ -161,8 +169,9 @@ class SegmentationTask(pl.LightningModule):
                                                  weight_decay=recipe.weight_decay)
         total = int(self.trainer.estimated_stepping_batches)
         warmup = max(1, round(total * recipe.warmup_epochs / recipe.epochs))
+        factor = SCHEDULES[recipe.schedule]
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(
-            (step + 1) / warmup, _cosine(step / total) if recipe.schedule == 'cosine' else 1.0))
+            (step + 1) / warmup, factor(min(1.0, step / total))))
         return {'optimizer': optimizer,
                 'lr_scheduler': {'scheduler': schedule, 'interval': 'step'}}
 
@@ -184,8 +193,3 @@ def _sum_of_convolutions(network: nn.Module) -> Tensor:
     """Return the sum of the absolute weights of all convolutions, a scalar."""
     return torch.stack([layer.weight.abs().sum() for layer in network.modules()
                         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d))]).sum()
-
-
-def _cosine(progress: float) -> float:
-    """Return the cosine from 1 to 0 over a progress in [0, 1]."""
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))

@@ -29,7 +29,7 @@ def frame(index: int) -> tuple[np.ndarray, np.ndarray]:
 def miniatures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with generated drives in the layout of each data set, under its name."""
     folder = tmp_path_factory.mktemp('data')
-    for fill in (cityscapes, kitti_road, bdd100k, car_boxes, camvid):
+    for fill in (cityscapes, kitti_road, bdd100k, car_boxes, camvid, pascal_voc):
         fill(folder / fill.__name__)
     return folder
 
@@ -85,6 +85,23 @@ def camvid(root: Path) -> None:
         name = f'{("0016E5", "0001TP", "0006R0")[index % 3]}_{index:05d}.png'
         write(root / split / name, picture)
         write(root / f'{split}annot' / name, np.where(mask == UNLABELLED, 11, mask))
+
+
+def pascal_voc(root: Path) -> None:
+    """Write pictures, ids of cars and people, and the lists of two splits."""
+    names = load_label_space('pascal_voc').names
+    table = np.zeros(256, np.uint8)
+    table[[NAMES.index('car'), NAMES.index('pedestrian')]] = [names.index('car'),
+                                                              names.index('person')]
+    for index in range(FRAMES):
+        picture, mask = frame(index)
+        name = f'2007_{index:06d}'
+        write(root / 'JPEGImages' / f'{name}.jpg', picture)
+        write(root / 'SegmentationClass' / f'{name}.png', table[mask])
+        split = root / 'ImageSets' / 'Segmentation' / f'{"val" if index % 4 == 3 else "train"}.txt'
+        split.parent.mkdir(parents=True, exist_ok=True)
+        with split.open('a') as listing:
+            listing.write(f'{name}\n')
 
 
 def translated(mask: np.ndarray, ids: dict[str, int], other: int) -> np.ndarray:

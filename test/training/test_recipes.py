@@ -11,7 +11,16 @@ from roadseg_ros.labels import load_label_space, UNLABELLED
 from training.train import main
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / 'training' / 'configs').glob('*.yaml'))
-SLIM = {'fcn8s': {'channels': [4, 8, 8, 8, 8], 'head_channels': 8},
+FCN = {'channels': [4, 8, 8, 8, 8], 'head_channels': 8}
+SLIM = {'deeplab_large_fov': FCN, 'deeplab_v2': {'encoder': 'resnet18'},
+        'deeplab_v3': {'encoder': 'resnet18', 'width': 8, 'multi_grid': [1, 2]},
+        'deeplab_v3_plus': {'encoder': 'resnet18', 'width': 8},
+        'fast_fcn': {'encoder': 'resnet18', 'width': 8, 'head_width': 8},
+        'fc_densenet': {'growth': 4, 'blocks': [2, 2, 2], 'first_channels': 8},
+        'fcn16s': FCN, 'fcn32s': FCN, 'fcn8s': FCN,
+        'gated_scnn': {'encoder': 'resnet18', 'width': 8},
+        'gcn': {'encoder': 'resnet18', 'kernel': 5}, 'ksac': {'encoder': 'resnet18', 'width': 8},
+        'residual_unet': {'channels': [4, 8, 8]},
         'segnet': {'channels': [4, 8, 8, 8, 8]}, 'segnet_basic': {'width': 4},
         'swiftnet': {'decoder_channels': [8, 8, 8, 8]},
         'u_lite': {'channels': [4, 8, 8, 8]}, 'unet': {'decoder_channels': [8, 8, 8, 8]},

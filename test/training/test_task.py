@@ -128,19 +128,24 @@ class Rates(pl.Callback):
         self.sizes = [sum(p.numel() for p in group['params']) for group in optimizer.param_groups]
 
 
-@pytest.mark.parametrize('pretrained', [None, 'imagenet'])
-def test_learning_rates(labels, pretrained):
-    """A pretrained encoder has its own rate; both warm up, then follow a cosine to zero."""
+FACTORS = {'cosine': lambda progress: (1 + math.cos(math.pi * progress)) / 2,
+           'poly': lambda progress: (1 - progress) ** 0.9}
+
+
+@pytest.mark.parametrize('pretrained, schedule, last', [
+    (None, 'cosine', 0.01), ('imagenet', 'cosine', 0.01), (None, 'poly', 0.07)])
+def test_learning_rates(labels, pretrained, schedule, last):
+    """A pretrained encoder has its own rate; both warm up, then follow the schedule to zero."""
     rates = Rates()
     task = make_task(labels, pretrained=pretrained, learning_rate=0.1,
-                     encoder_learning_rate=0.01, epochs=5, warmup_epochs=2)
+                     encoder_learning_rate=0.01, epochs=5, warmup_epochs=2,
+                     schedule=schedule)
     items = TensorDataset(torch.zeros(8, 3, 16, 16, dtype=torch.uint8),
                           torch.zeros(8, 16, 16, dtype=torch.int64))
     make_trainer(max_epochs=5, callbacks=[rates]).fit(task, DataLoader(items, batch_size=2))
     # 20 steps, 8 of them to warm up
-    factors = [min((step + 1) / 8, (1 + math.cos(math.pi * step / 20)) / 2)
-               for step in range(20)]
-    assert factors[0] == 0.125 and max(factors) > 0.75 and factors[-1] < 0.01
+    factors = [min((step + 1) / 8, FACTORS[schedule](step / 20)) for step in range(20)]
+    assert factors[0] == 0.125 and max(factors) >= 0.75 and factors[-1] < last
     bases = [0.1] if pretrained is None else [0.01, 0.1]
     np.testing.assert_allclose(rates.seen, np.outer(factors, bases))
     if pretrained is not None:

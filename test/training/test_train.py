@@ -282,7 +282,7 @@ def test_a_bad_mask_is_one_line_whoever_reads_it(tmp_path, capsys, workers):
     assert last.startswith(f'training.train: {tmp_path / "trainannot" / "a.png"}: id 12 is none')
 
 
-@pytest.mark.parametrize('optimizer', ['adamw', 'adam', 'rmsprop'])
+@pytest.mark.parametrize('optimizer', ['adamw', 'adam', 'rmsprop', 'sgd'])
 def test_a_recipe_can_be_all_of_the_founding_ones(tmp_path, optimizer):
     """Every optimizer, a constant rate, no average, L1, normal weights and all augmentation."""
     assert run(tmp_path / 'run', optimizer=optimizer, schedule='constant', warmup_epochs=0,
