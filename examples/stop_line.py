@@ -47,8 +47,9 @@ def on_mask(message):
         print(f'{free:.1f} m of free road', flush=True)
 
 
-node.create_subscription(CameraInfo, f'{options.camera}/segmentation/camera_info',
-                         lambda info: infos.append(info), 2)
+topic = f'{options.camera}/segmentation/camera_info'
+node.create_subscription(CameraInfo, topic, lambda info: infos.append(info), 2)
+node.create_timer(5.0, lambda: infos or print(f'waiting for {topic}', flush=True))
 node.create_subscription(Image, f'{options.camera}/segmentation/mask', on_mask, 2)
 try:
     rclpy.spin(node)

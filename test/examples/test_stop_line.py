@@ -73,6 +73,8 @@ def test_the_free_road_ahead_is_printed(talk, tmp_path):
             return talk.mask.get_subscription_count() and talk.info.get_subscription_count()
 
         talk.wait(listens, 'the example to listen')
+        talk.wait(output.read_text, 'what it waits for')
+        assert output.read_text() == 'waiting for /front/segmentation/camera_info\n'
         k = [100.0, 0.0, 79.5, 0.0, 100.0, 50.0, 0.0, 0.0, 1.0]
         talk.info.publish(CameraInfo(height=120, width=160, k=k))
         for mask, answer in masks():

@@ -1,4 +1,4 @@
-"""The README's table of exit statuses: each is what the command ends with, and there are no more."""
+"""The README's exit statuses: each is what its command ends with, and there are no more."""
 
 from __future__ import annotations
 
