@@ -83,7 +83,7 @@ def adapt(file: Path, labels: LabelSpace, classes: Mapping[str, Sequence[str]] |
     arguments: dict[str, Any] = {
         'num_classes': len(labels), 'variant': variant, 'min_score': min_score,
         'classes': _ids(labels, by_name(labels) if classes is None else classes)}
-    tall = height or HEIGHT
+    tall = HEIGHT if height is None else height
     size = (tall, round(tall * 4 / 3))
     if background is not None:
         arguments['background'] = _description(background)
