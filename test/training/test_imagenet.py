@@ -10,8 +10,8 @@ from torchvision.models.vgg import make_layers
 
 from roadseg_ros.models.registry import build_network
 from training import imagenet
-from training.imagenet import PretrainedError
 from training.pretrained import load_weights
+from training.weight_files import PretrainedError
 
 WIDTHS, HEAD = (4, 6, 8, 8, 8), 16
 SLIM = {'fcn8s': {'num_classes': 3, 'channels': WIDTHS, 'head_channels': HEAD},

@@ -6,8 +6,13 @@ import torch
 
 from roadseg_ros.checkpoint import load_checkpoint
 from roadseg_ros.models.registry import build_network
-from training.imagenet import PretrainedError
 from training.pretrained import initialize, load_weights
+from training.weight_files import PretrainedError
+
+NONE_FOR_U_LITE = (
+    'ULite takes no weights of others; those that do: on VGG16 deeplab_large_fov, fcn16s, fcn32s, '
+    'fcn8s, segnet; on an encoder of timm deeplab_v2, deeplab_v3, deeplab_v3_plus, fast_fcn, '
+    'gated_scnn, gcn, ksac, swiftnet, unet$')
 
 
 def test_a_checkpoint_fills_all_that_fits(checkpoint_path):
@@ -23,11 +28,12 @@ def test_a_checkpoint_fills_all_that_fits(checkpoint_path):
 
 @pytest.mark.parametrize('network, source, message', [
     ('u_lite', 'coco', "unknown pretrained 'coco'; known: imagenet, or the path"),
-    ('u_lite', 'vgg16.pth', 'vgg16.pth: only fcn8s, .*, segnet start from VGG16, ULite does not'),
-    ('u_lite', 'imagenet', 'no package carries ImageNet weights for ULite'),
+    ('u_lite', 'vgg16.pth', NONE_FOR_U_LITE),
+    ('u_lite', 'imagenet', NONE_FOR_U_LITE),
+    ('unet', 'nowhere.safetensors', 'cannot read checkpoint nowhere.safetensors: No such file'),
 ])
 def test_what_cannot_be_had_is_named(network, source, message):
-    with pytest.raises(PretrainedError, match=message):
+    with pytest.raises(ValueError, match=message):
         load_weights(build_network(network, {'num_classes': 3}), source)
 
 
