@@ -24,8 +24,9 @@ def download(name: str) -> dict[str, Tensor]:
             return timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # whatever the hub's client raises
         reason = ' '.join(str(error).split()).partition('. ')[0]
-        address = timm.get_pretrained_cfg(name).hf_hub_id
-        place = f'either connect to the Hugging Face hub ({address}), or ' if address else ''
+        config = timm.get_pretrained_cfg(name)
+        place = (f'either connect to the Hugging Face hub ({config.hf_hub_id}), or '
+                 if config and config.hf_hub_id else '')
         raise PretrainedError(
             f'ImageNet weights for the encoder {name} cannot be downloaded ({reason}); {place}'
             'bring a file of them and set pretrained: /path/model.safetensors or .pth') from error
