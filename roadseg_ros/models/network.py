@@ -9,6 +9,7 @@ from torch import nn, Tensor
 
 VGG16_CHANNELS = (64, 128, 256, 512, 512)  # width of each step, and how many convolutions it has
 VGG16_CONVOLUTIONS = (2, 2, 3, 3, 3)
+State = tuple[Tensor, ...]  # what a recurrent network keeps of the frames before; () = nothing
 
 
 class Network(nn.Module):
@@ -73,6 +74,26 @@ class Bordered(Protocol):
 
     def scores_and_borders(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores as `forward` does, and (N, 1, h, w) logits of being on a border."""
+
+
+@runtime_checkable
+class Recurrent(Protocol):
+    """
+    A network that sees a drive frame by frame and keeps a state between them.
+
+    `forward` is a step without a past, so that the network also segments single pictures.
+    """
+
+    def step(self, image: Tensor, state: State = (), flow: Tensor | None = None
+             ) -> tuple[Tensor, State]:
+        """
+        Return scores as `forward` does, and the state for the next frame.
+
+        :param image: (N, 3, H, W), the newest frame of N drives.
+        :param state: of the step before, for images of the same size; () for a first frame.
+        :param flow: (N, 2, H, W) float32, from each pixel back to where it was a frame ago: x, y
+            in pixels of the image. Networks that make no use of it take None.
+        """
 
 
 def conv_bn_relu(inputs: int, outputs: int) -> nn.Sequential:

@@ -11,7 +11,8 @@ CLASSES = 11
 STEPS, LOOK_EVERY = 400, 20
 SCENE = (64, 96)
 LARGER = (192, 288)  # where a stride of 8 is too coarse for people a pixel wide
-SCENES = {name: LARGER for name in ('deeplab_large_fov', 'deeplab_v2', 'deeplab_v3', 'fast_fcn')}
+SCENES = {name: LARGER for name in (
+    'deeplab_large_fov', 'deeplab_v2', 'deeplab_v3', 'fast_fcn', 'stfcn')}
 RATES = {'deeplab_large_fov': 1e-3}
 SLOW = ('deeplab_large_fov', 'deeplab_v3')  # half a minute and more
 FCN = {'channels': (16, 32, 32, 64, 64), 'head_channels': 64, 'learned_upsampling': True}
@@ -29,9 +30,11 @@ SLIM = {
     'gated_scnn': [{'encoder': 'mobilenetv3_small_050', 'width': 32}],
     'gcn': [{'encoder': 'resnet18', 'kernel': 7}],
     'ksac': [{'encoder': 'mobilenetv3_small_050', 'width': 32}],
+    'net_warp': [{'decoder_channels': (32, 32, 32, 32)}],
     'residual_unet': [{'channels': (16, 32, 64)}],
     'segnet': [{'channels': (16, 32, 32, 32, 32)}],
     'segnet_basic': [{'width': 16}],
+    'stfcn': [{'encoder': 'mobilenetv3_small_050', 'width': 32}],
     'swiftnet': [{'decoder_channels': (32, 32, 32, 32)}],
     'unet': [{'decoder_channels': (32, 32, 32, 32)}],
     'unet_classic': [{'channels': (16, 32, 64)},

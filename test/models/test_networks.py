@@ -8,7 +8,7 @@ from torch.nn.functional import cross_entropy
 
 from roadseg_ros.checkpoint import Checkpoint, CheckpointError, load_checkpoint, Preprocessing
 from roadseg_ros.labels import LabelSpace
-from roadseg_ros.models.network import Staged
+from roadseg_ros.models.network import Recurrent, Staged
 from roadseg_ros.models.registry import (
     build_network,
     network_from_checkpoint,
@@ -79,6 +79,9 @@ def test_gradients_reach_every_parameter(network, image):
     state = {name: value.clone() for name, value in network.state_dict().items()}
     try:
         scores = network(image)
+        if isinstance(network, Recurrent):  # what is of the past, a past alone reaches
+            past = network.step(image.flip(-1))[1]
+            scores, _ = network.step(image, past, torch.zeros_like(image[:, :2]))
         target = torch.arange(scores[:, 0].numel()).view(scores[:, 0].shape) % CLASSES
         cross_entropy(scores, target).backward()
         for name, parameter in network.named_parameters():
@@ -114,6 +117,79 @@ def test_stages_compose_to_forward(network, image):
     deep = network.deep(shallow)
     assert isinstance(shallow, tuple) and isinstance(deep, tuple)
     torch.testing.assert_close(network.head(shallow, deep), network(image), rtol=0, atol=0)
+
+
+def recurrent(network):
+    """Return the network, skipping the test where it keeps no state."""
+    if not isinstance(network, Recurrent):
+        pytest.skip(f'{network.architecture} is not recurrent')
+    return network
+
+
+def still(image):
+    """Return the flow of a picture that has not moved."""
+    return torch.zeros_like(image[:, :2])
+
+
+@torch.no_grad()
+def test_a_first_step_is_forward(network, image):
+    """Without a past, scores are those of the single picture; again so after a past."""
+    network = recurrent(network)
+    scores, state = network.step(image)
+    torch.testing.assert_close(scores, network(image), rtol=0, atol=0)
+    network.step(image.flip(-1), state, still(image))
+    torch.testing.assert_close(network.step(image)[0], scores, rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_the_state_keeps_its_shape_and_changes_the_scores(network, image):
+    """It is tensors, batch first, of one shape in every frame; another past, other scores."""
+    network = recurrent(network)
+    _, first = network.step(image)
+    _, other = network.step(image.flip(-1))
+    kept = [tensor.clone() for tensor in first]
+    scores, second = network.step(image, first, still(image))
+    assert isinstance(first, tuple) and isinstance(second, tuple)
+    assert [tensor.shape for tensor in first] == [tensor.shape for tensor in second]
+    assert all(len(tensor) == len(image) for tensor in first)
+    for tensor, before in zip(first, kept):  # whoever holds it may step from it again
+        torch.testing.assert_close(tensor, before, rtol=0, atol=0)
+    torch.testing.assert_close(network.step(image, first, still(image))[0], scores, rtol=0, atol=0)
+    assert not torch.allclose(network.step(image, other, still(image))[0], scores)
+
+
+@torch.no_grad()
+def test_drives_of_a_batch_do_not_touch(network, image):
+    """A drive scores alone as it does beside another."""
+    network = recurrent(network)
+    _, state = network.step(image)
+    flow = still(image) + 2
+    scores, _ = network.step(image.flip(-1), state, flow)
+    alone, _ = network.step(image.flip(-1)[1:], tuple(kept[1:] for kept in state), flow[1:])
+    torch.testing.assert_close(alone, scores[1:], rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_a_long_drive_stays_finite(network, image):
+    """Scores of the hundredth frame are of the size of the first one's."""
+    network = recurrent(network)
+    scores, state = network.step(image)
+    largest = scores.abs().max()
+    for _ in range(100):
+        scores, state = network.step(image, state, still(image))
+    assert scores.abs().max() < 10 * largest
+
+
+def test_gradients_reach_through_time(network, image):
+    """The third frame's scores depend on the first frame's pixels."""
+    network = recurrent(network)
+    first = image.clone().requires_grad_()
+    _, state = network.step(first)
+    for _ in range(2):
+        scores, state = network.step(image.flip(-1), state, still(image))
+    scores.square().sum().backward()
+    network.zero_grad()
+    assert first.grad.isfinite().all() and first.grad.any()
 
 
 @torch.no_grad()
