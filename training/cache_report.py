@@ -39,7 +39,7 @@ def cache_report(segmenter: Segmenter, frames: Iterable[Frame], rate_hz: float,
     names = segmenter.labels.names
     points = {name: _number(100 * value, 2)
               for name, value in zip(names, off.iou() - cached.iou())}
-    return {'policy': settings.policy, 'interval': settings.interval,
+    return {'policy': settings.policy, 'interval': cached.interval,
             'every_frame': _summary(off, names), 'cached': _summary(cached, names),
             'loss': {'mean_iou': _number(100 * (off.mean_iou() - cached.mean_iou()), 2),
                      'iou': points},
@@ -49,7 +49,7 @@ def cache_report(segmenter: Segmenter, frames: Iterable[Frame], rate_hz: float,
 def cache_table(report: dict[str, Any]) -> str:
     """Return a report as aligned lines of text."""
     every, cached = report['every_frame'], report['cached']
-    name = f'{report["policy"]} {report["interval"]}'
+    name = f'{report["policy"]} {report["interval"] or ""}'.rstrip()
     lines: list[tuple[str, ...]] = [('', 'every frame', name, 'loss, points')]
     for label, loss in report['loss']['iou'].items():
         lines.append((label, *_cells(every['iou'][label], cached['iou'][label], loss)))

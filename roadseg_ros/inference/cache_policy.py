@@ -50,6 +50,16 @@ class CachePolicy(ABC):
         """Return what a frame can follow from."""
         return self.cache.get(stream, frame.shape[:2], stamp_ns, self.settings.max_age_ms)
 
+    def _followed(self, frame: np.ndarray, stream: str, stamp_ns: int
+                  ) -> tuple[StreamState, Motion | None]:
+        """Return a stream's state, and its motion; a new state without one after a break."""
+        state = self._known(frame, stream, stamp_ns)
+        motion = None if state is None else self._motion(state, frame, stream, stamp_ns)
+        if state is None or motion is None:
+            state = StreamState(frame.shape[:2], stamp_ns, self._picture(frame))
+            self.cache.update(stream, state)
+        return state, motion
+
     def _picture(self, frame: np.ndarray) -> np.ndarray:
         """Return what the flow sees of a frame."""
         return flow_picture(frame, self._network_size(frame.shape[:2]))

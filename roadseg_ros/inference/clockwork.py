@@ -76,11 +76,7 @@ class Clockwork(CachePolicy):
         The flow carries nothing here: it is the one notion of a scene cut that all policies
         share, and 4 ms beside stages of hundreds.
         """
-        state = self._known(frame, stream, stamp_ns)
-        motion = None if state is None else self._motion(state, frame, stream, stamp_ns)
-        if state is None or motion is None:
-            state = StreamState(frame.shape[:2], stamp_ns, self._picture(frame))
-            self.cache.update(stream, state)
+        state, motion = self._followed(frame, stream, stamp_ns)
         return state, 0.0 if motion is None else motion.residual
 
     def _tick(self, state: StreamState, shallow: Features, stream: str, stamp_ns: int) -> None:

@@ -10,12 +10,13 @@ import time
 import numpy as np
 
 from roadseg_ros.inference.engines import EngineError
-from roadseg_ros.inference.refresh import CacheSettings, POLICIES
+from roadseg_ros.inference.refresh import CacheSettings, EVERY_FRAME, POLICIES
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.metrics import add_consistency, ConfusionMatrix, origins_between
 
 CLOCKS = (2, 3, 4, 5, 6)  # every how many frames the network runs
 LONGEST_WAITS = (4, 6, 8)  # for a policy that decides itself
+INTERVALS = {'adaptive': LONGEST_WAITS, 'recurrent': (1,)}  # other than the clocks
 ROUNDS = max(CLOCKS)
 WARM_UP_FRAMES = 3
 CLIP_BYTES = 256 * 2**20  # of pictures in memory at once
@@ -66,7 +67,8 @@ class Contestant:
     @property
     def interval(self) -> int | None:
         """Return the interval, None where it plays no part."""
-        return None if self.settings.policy == 'off' or self.refused else self.settings.interval
+        clockless = self.settings.policy in EVERY_FRAME
+        return None if clockless or self.refused else self.settings.interval
 
     @property
     def name(self) -> str:
@@ -116,7 +118,7 @@ def contestants(policies: Sequence[str] = POLICIES) -> list[Contestant]:
     """Return every-frame inference, and each policy with the intervals that are compared."""
     return [Contestant(CacheSettings()), *(
         Contestant(CacheSettings(policy, interval)) for policy in policies if policy != 'off'
-        for interval in (LONGEST_WAITS if policy == 'adaptive' else CLOCKS))]
+        for interval in INTERVALS.get(policy, CLOCKS))]
 
 
 def listed(entered: Sequence[Contestant]) -> list[Contestant]:
@@ -219,7 +221,7 @@ def _warm_up(segmenter: Segmenter, clip: Sequence[Shot], entered: Sequence[Conte
 
 def _phases(contestant: Contestant) -> int:
     """Return how many phases a contestant's clock has."""
-    if contestant.settings.policy == 'off':
+    if contestant.settings.policy in EVERY_FRAME:
         return 1
     return ROUNDS if contestant.keys else contestant.settings.interval
 

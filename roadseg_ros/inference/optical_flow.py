@@ -99,6 +99,24 @@ def flow_picture(frame: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
 
 
+def network_flow(motion: Motion, size: tuple[int, int], padded: tuple[int, int]) -> np.ndarray:
+    """
+    Return a motion as a network takes it that warps features of its own.
+
+    :param motion: between two frames.
+    :param size: (height, width) the frames are resized to.
+    :param padded: (height, width) they are padded to, right and below.
+    :return: (2, padded height, padded width) float32, x and y in pixels of that size; the padding
+        moves as the edge does.
+    """
+    height, width = size
+    scale = width / motion.flow.shape[1], height / motion.flow.shape[0], 0, 0
+    flow = cv2.resize(cv2.multiply(motion.flow, np.array(scale)), (width, height))
+    flow = cv2.copyMakeBorder(flow, 0, padded[0] - height, 0, padded[1] - width,
+                              cv2.BORDER_REPLICATE)
+    return np.ascontiguousarray(flow.transpose(2, 0, 1))
+
+
 @lru_cache(maxsize=8)
 def grid(height: int, width: int) -> np.ndarray:
     """Return (height, width, 2) float32: each pixel's own x and y. Do not write to it."""

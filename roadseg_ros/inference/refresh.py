@@ -10,7 +10,9 @@ import numpy as np
 from roadseg_ros.inference.feature_cache import StreamState
 from roadseg_ros.inference.optical_flow import Path
 
-POLICIES = ('off', 'warp', 'adaptive', 'clockwork', 'corrected')
+POLICIES = ('off', 'warp', 'adaptive', 'clockwork', 'corrected', 'recurrent')
+EVERY_FRAME = ('off', 'recurrent')  # of them, those without a clock: the network runs each time
+ON_TORCH = ('clockwork', 'recurrent')  # those that no other engine can do
 TARGET_DRIFT = 0.75  # of `drift`; benchmarks/LOG.md has what it trades
 SAMPLE = 2  # of the pixels in each direction
 
@@ -44,6 +46,9 @@ class CacheSettings:
         if self.policy == 'corrected' and self.background:
             raise ValueError('cache policy corrected looks at each frame, which would wait for '
                              'the key frame in the background; use policy warp')
+        if self.policy == 'recurrent' and self.background:
+            raise ValueError('cache policy recurrent runs the network on each frame, none in the '
+                             'background; use policy warp')
 
 
 def key_is_due(state: StreamState, stamp_ns: int, settings: CacheSettings) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+import logging
 from pathlib import Path
 import time
 from typing import TypeVar
@@ -16,7 +17,13 @@ from roadseg_ros.inference.cache_policy import CachePolicy
 from roadseg_ros.inference.clockwork import Clockwork
 from roadseg_ros.inference.correction import Corrected
 from roadseg_ros.inference.crf import CrfSettings, refined_labels
-from roadseg_ros.inference.engines import EngineError, make_engine, scores_of, stages_of
+from roadseg_ros.inference.engines import (
+    EngineError,
+    make_engine,
+    scores_of,
+    stages_of,
+    steps_of,
+)
 from roadseg_ros.inference.engines.lost import on_the_cpu_instead
 from roadseg_ros.inference.prediction import Prediction
 from roadseg_ros.inference.preprocessing import (
@@ -27,10 +34,12 @@ from roadseg_ros.inference.preprocessing import (
     prepare_frame,
     restore,
 )
-from roadseg_ros.inference.refresh import CacheSettings
+from roadseg_ros.inference.recurrence import Recurrence, RECURRENT_NETWORKS
+from roadseg_ros.inference.refresh import CacheSettings, ON_TORCH
 from roadseg_ros.inference.reuse import Reuse
 
 Result = TypeVar('Result')
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -91,8 +100,11 @@ class Segmenter:
             checkpoint = load_checkpoint(checkpoint)
         self.checkpoint = checkpoint
         self.labels = checkpoint.labels
-        if (settings.policy == 'clockwork' or crf is not None) and engine == 'auto':
+        if (settings.policy in ON_TORCH or crf is not None) and engine == 'auto':
             engine = 'torch'
+        if settings.policy != 'recurrent' and checkpoint.architecture in RECURRENT_NETWORKS:
+            _log.info('%s sees each frame alone: cache policy recurrent lets it use those before',
+                      checkpoint.architecture)
         beside = settings.background and settings.policy != 'off'
         self._threads = spare_one_core() if beside else None
         self._asked_device, self._asked_engine = device, engine
@@ -239,7 +251,7 @@ class Segmenter:
     def _move_to_cpu(self, error: Exception) -> None:
         """Give a device up that failed; what is kept between frames is forgotten."""
         settings = self.cache
-        engine = 'torch' if settings.policy == 'clockwork' else self._asked_engine
+        engine = 'torch' if settings.policy in ON_TORCH else self._asked_engine
         self.set_cache(CacheSettings())  # the network may be at work beside the frames
         self._engine = on_the_cpu_instead(self._engine, error, self.checkpoint, engine,
                                           self._threads)
@@ -254,6 +266,8 @@ class Segmenter:
                               f'it the cache policy is off, not {settings.policy}')
         if settings.policy == 'clockwork':
             return Clockwork(stages_of(self._engine), self._prepared, self._network_size, settings)
+        if settings.policy == 'recurrent':
+            return Recurrence(steps_of(self._engine), self._prepared, self._network_size, settings)
         if settings.policy == 'corrected':
             return Corrected(self._predict, self._look, self._network_size, settings)
         return Reuse(self._predict, self._network_size, settings)

@@ -121,7 +121,7 @@ class WarpedPast(nn.Module):
         :param before: those of the last frame.
         :param motion: of `MotionCorrection`, at least as fine.
         """
-        size = now.shape[-2:]
+        size = now.shape[2], now.shape[3]
         still = torch.eye(2, 3, device=now.device).expand(len(now), 2, 3)
         origins = affine_grid(still, [len(now), 1, *size], align_corners=False)
         origins = origins + adaptive_avg_pool2d(motion, size).permute(0, 2, 3, 1)

@@ -1,14 +1,18 @@
 """`roadseg segment --cache` and `--compare-cache`: what is counted, written and refused."""
 import csv
+from dataclasses import replace
 import json
 
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from roadseg_ros.inference.comparison import contestants
 from roadseg_ros.inference.refresh import POLICIES
+from roadseg_ros.models.registry import build_network, state_arrays
 from roadseg_ros.tools.main import main
+from small_networks import SMALL
 
 
 @pytest.fixture
@@ -41,6 +45,27 @@ def test_summary_in_words(tmp_path, folder, segment, capsys):
     assert ', 2 full, 4 warped, 0 failed' in capsys.readouterr().out
     assert segment(folder, '--out', tmp_path / 'b') == 0
     assert 'full' not in capsys.readouterr().out
+
+
+def test_segment_with_a_memory(tmp_path, folder, checkpoint, read_mask, capsys):
+    """A recurrent network runs on every frame, and what it makes of the first shows later."""
+    arguments = {'num_classes': len(checkpoint.labels), **SMALL['stfcn'][0]}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_network('stfcn', arguments)
+        torch.nn.init.normal_(network.classifier.weight, std=3)
+    path = tmp_path / 'stfcn.safetensors'
+    replace(checkpoint, architecture='stfcn', arguments=arguments,
+            tensors=state_arrays(network)).save(path)
+    command = ['segment', str(folder), '--checkpoint', str(path), '--device', 'cpu', '--out']
+    assert main([*command, str(tmp_path / 'told'), '--cache', 'recurrent', '--json']) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (summary['cache'], summary['engine'], summary['made']) == (
+        'recurrent', 'torch', {'full': 6})
+    assert main([*command, str(tmp_path / 'alone'), '--engine', 'torch']) == 0
+    equal = [(read_mask(tmp_path / 'told' / f'{index}.png')
+              == read_mask(tmp_path / 'alone' / f'{index}.png')).all() for index in range(6)]
+    assert equal == [True] + [False] * 5
 
 
 def test_compare(tmp_path, folder, segment, capsys):

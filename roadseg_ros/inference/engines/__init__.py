@@ -103,6 +103,34 @@ class ScoringEngine(Protocol):
         """
 
 
+class Steps(Protocol):
+    """A network frame by frame, as an engine runs it (see `models.network.Recurrent`)."""
+
+    def step(self, frames: np.ndarray, state: Features, flow: np.ndarray | None
+             ) -> tuple[np.ndarray, np.ndarray, Features]:
+        """
+        Segment the newest frame of each drive.
+
+        :param frames: (N, H, W, 3) uint8 BGR, H and W multiples of `input_stride`.
+        :param state: of the step before; () for first frames.
+        :param flow: (N, 2, H, W) float32, from each pixel back to where it was, x and y in
+            pixels; None for first frames.
+        :return: class ids and confidence, both (N, H, W) uint8, and the state for the next frame.
+        """
+
+
+@runtime_checkable
+class SteppingEngine(Protocol):
+    """An engine that can run a recurrent network frame by frame."""
+
+    def steps(self) -> Steps:
+        """
+        Return the network's steps.
+
+        :raises EngineError: the network is not recurrent.
+        """
+
+
 def make_engine(checkpoint: Checkpoint, device: str, engine: str,
                 threads: int | None = None) -> Engine:
     """
@@ -159,8 +187,7 @@ def stages_of(engine: Engine) -> Stages:
     :raises EngineError: the engine cannot, or the network has none; says which can.
     """
     if not isinstance(engine, StagedEngine):
-        raise EngineError(f'cache policy clockwork runs on engine torch alone, not on '
-                          f'{engine.name}; start with engine torch, or use policy warp')
+        raise _not_on(engine, 'clockwork')
     return engine.stages()
 
 
@@ -174,6 +201,23 @@ def scores_of(engine: Engine) -> ScoringEngine:
         raise EngineError(f'the CRF needs the probabilities of all classes, which engine '
                           f'{engine.name} does not give; use engine torch')
     return engine
+
+
+def steps_of(engine: Engine) -> Steps:
+    """
+    Return the steps of an engine's network.
+
+    :raises EngineError: the engine cannot, or the network is not recurrent; says which are.
+    """
+    if not isinstance(engine, SteppingEngine):
+        raise _not_on(engine, 'recurrent')
+    return engine.steps()
+
+
+def _not_on(engine: Engine, policy: str) -> EngineError:
+    """Return the refusal of a policy that takes torch."""
+    return EngineError(f'cache policy {policy} runs on engine torch alone, not on {engine.name}; '
+                       'start with engine torch, or use policy warp')
 
 
 def _start(engine: str, checkpoint: Checkpoint, device: str, threads: int | None) -> Engine:

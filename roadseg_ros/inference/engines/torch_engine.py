@@ -11,6 +11,7 @@ import torch
 from roadseg_ros.checkpoint import Checkpoint
 from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.inference.engines.torch_stages import at_most, TorchStages
+from roadseg_ros.inference.engines.torch_steps import TorchSteps
 from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.registry import network_from_checkpoint
 from roadseg_ros.system import gpu_device
@@ -80,6 +81,14 @@ class TorchEngine:
         :raises EngineError: the network has none.
         """
         return TorchStages(self._module, self._device, self._threads)
+
+    def steps(self) -> TorchSteps:
+        """
+        Return the network's steps, to be run with a state.
+
+        :raises EngineError: the network is not recurrent.
+        """
+        return TorchSteps(self._module, self._device)
 
     def close(self) -> None:
         """Free the weights and graphs, and what torch holds back of the GPU's memory."""
