@@ -41,6 +41,7 @@ RECIPE_CHECKS = {
     'pretrained': optional(TEXT), 'initial_std': optional(number(0)), 'loss': LOSSES,
     'l1': number(0), 'optimizer': one_of('adamw', 'adam', 'rmsprop', 'sgd'),
     'schedule': one_of('cosine', 'constant', 'poly'), 'epochs': whole(1), 'batch_size': whole(1),
+    'clip': whole(1),
     'learning_rate': number(0), 'encoder_learning_rate': number(0),
     'weight_decay': number(0), 'warmup_epochs': number(0), 'ema_decay': number(0, 1),
     'early_stopping_patience': optional(whole(1)), 'validate_every': whole(1),
@@ -105,6 +106,10 @@ class Recipe:
     :param l1: times the sum of the absolute weights of all convolutions, added to the loss.
     :param optimizer: 'sgd' has momentum 0.9, the others torch's defaults.
     :param schedule: of the rates after `warmup_epochs`: 'cosine' and 'poly' (power 0.9) end at 0.
+    :param batch_size: pictures, or clips, in a step of each process.
+    :param clip: consecutive frames of a drive that a recurrent network is trained on together,
+        with the statistics that batch norm has: first come single pictures, clip 1, and
+        `pretrained` is what they made.
     :param encoder_learning_rate: of a pretrained network's `encoder`, where it has one.
     :param weight_decay: decoupled with 'adamw', else the L2 penalty's factor.
     :param ema_decay: of the average of the weights that is validated and exported; 0 = none.
@@ -129,6 +134,7 @@ class Recipe:
     schedule: str = 'cosine'
     epochs: int = 60
     batch_size: int = 8
+    clip: int = 1
     learning_rate: float = 2e-3
     encoder_learning_rate: float = 5e-4
     weight_decay: float = 1e-2

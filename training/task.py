@@ -20,8 +20,9 @@ from roadseg_ros.inference.preprocessing import network_size, restore
 from roadseg_ros.labels import LabelSpace
 from roadseg_ros.metrics import ConfusionMatrix, rounded
 from roadseg_ros.models.frame import FrameModule
-from roadseg_ros.models.network import Bordered, Network
+from roadseg_ros.models.network import Bordered, Network, Recurrent
 from roadseg_ros.models.registry import state_arrays
+from training.clips import clip_loss
 from training.config import Recipe
 from training.losses.borders import border_loss
 from training.precision import DepthwiseInFloat
@@ -77,22 +78,32 @@ class SegmentationTask(pl.LightningModule):
         image = (image.float() * self.preprocessing.scale - self.mean) / self.std
         return image.contiguous(memory_format=torch.channels_last)
 
+    def on_train_epoch_start(self) -> None:
+        """Keep batch norm's statistics where a batch is a few clips, whose frames are alike."""
+        if self.recipe.clip > 1:
+            for layer in self.network.modules():
+                if isinstance(layer, nn.BatchNorm2d):
+                    layer.eval()
+
     def on_train_batch_start(self, batch: Any, index: int) -> None:
         """Let what is dropped follow from the step, so that a resumed run drops the same."""
         torch.manual_seed(hash((self.recipe.seed, self.global_step, self.global_rank)))
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
-        """Return the loss of a batch."""
-        image, mask = batch
+    def training_step(self, batch: tuple[Tensor, ...], index: int) -> Tensor:
+        """Return the loss of a batch of pictures or of clips."""
         with DepthwiseInFloat():
-            loss = self._loss(self.prepare(image), mask)
+            loss = self._loss(*batch)
         if self.recipe.l1:
             loss = loss + self.recipe.l1 * _sum_of_convolutions(self.network)
         self.log('train/loss', loss, prog_bar=True)
         return loss
 
-    def _loss(self, image: Tensor, mask: Tensor) -> Tensor:
+    def _loss(self, image: Tensor, mask: Tensor, flow: Tensor | None = None) -> Tensor:
         """Return the recipe's loss, and that of borders where the network finds them."""
+        if flow is not None:
+            return clip_loss(cast(Recurrent, self.network), self.loss, self.prepare,
+                             (image, mask, flow))
+        image = self.prepare(image)
         if not isinstance(self.network, Bordered):
             loss: Tensor = self.loss(self.network(image), mask)
             return loss

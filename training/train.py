@@ -30,6 +30,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 from roadseg_ros.checkpoint import Preprocessing
 from roadseg_ros.labels import load_label_space
+from roadseg_ros.models.network import Recurrent
 from roadseg_ros.models.registry import build_network
 from training.callbacks import (
     ExportCheckpoint,
@@ -39,6 +40,7 @@ from training.callbacks import (
     ValidateLastEpoch,
 )
 from training.checkpoint_io import AtomicCheckpointIO
+from training.clips import Clips
 from training.config import load_recipe, NORMALIZATIONS, Recipe
 from training.data import RunData
 from training.datasets import make_dataset
@@ -66,6 +68,9 @@ def make_task(recipe: Recipe, train: Joined) -> SegmentationTask:
     if height % network.input_stride or width % network.input_stride:
         raise RunError(f'augmentation.crop must be multiples of {network.input_stride} for '
                        f'{recipe.architecture}, not {height}x{width}')
+    if recipe.clip > 1 and not isinstance(network, Recurrent):
+        raise RunError(f'clip: {recipe.clip} needs a recurrent network (net_warp, stfcn), which '
+                       f'{recipe.architecture} is not')
     if recipe.initial_std is not None:
         initialize(network, recipe.initial_std)
     if recipe.pretrained is not None:
@@ -99,8 +104,9 @@ def train(recipe: Recipe, folder: Path, *, config_name: str = '', resume: bool =
     for data in (joined, val):
         data.require(labels, f'labels: {recipe.labels}')
     task = make_task(recipe, joined)
-    augmented = Augmented(joined, training_transform(recipe.augmentation, recipe.frame_size),
-                          recipe.seed)
+    transform = training_transform(recipe.augmentation, recipe.frame_size)
+    augmented = (Augmented(joined, transform, recipe.seed) if recipe.clip == 1
+                 else Clips(joined, transform, recipe.seed, recipe.clip))
     provenance = {'recipe': config_name, 'commit': _commit(),
                   'train': list(recipe.train), 'val': list(recipe.val)}
     open_folder(recipe, folder, resume)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,9 @@ from torchvision.transforms import v2
 from roadseg_ros.inference.preprocessing import network_size, padded_size, prepare_frame
 from roadseg_ros.labels import UNLABELLED
 from training.config import Augmentation
-from training.datasets.frames import Joined
+from training.datasets.frames import Frame, Joined
 
-Item = tuple[Tensor, Tensor]
+Item = tuple[Tensor, ...]  # picture and mask, and of clips the flow
 
 
 class Levels(v2.Transform):  # type: ignore[misc]
@@ -119,13 +120,18 @@ class Augmented(Dataset[Item]):
 
     def __getitem__(self, index: int) -> Item:
         """Return an augmented item."""
-        picture, ids = self.dataset[index]
-        image = tv_tensors.Image(_channels_first(picture))
-        mask = tv_tensors.Mask(torch.from_numpy(ids))
+        [image], [mask] = self._augment([self.dataset[index]], index)
+        return image, mask
+
+    def _augment(self, frames: Sequence[Frame], index: int) -> tuple[list[Tensor], list[Tensor]]:
+        """Return pictures and masks after the one draw of an item."""
+        images = [tv_tensors.Image(_channels_first(picture)) for picture, _ in frames]
+        masks = [tv_tensors.Mask(torch.from_numpy(ids)) for _, ids in frames]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(hash((self.seed, self.epoch, index)))
-            image, mask = self.transform(image, mask)
-        return image.as_subclass(Tensor), mask.as_subclass(Tensor).long()
+            images, masks = self.transform(images, masks)
+        return ([image.as_subclass(Tensor) for image in images],
+                [mask.as_subclass(Tensor).long() for mask in masks])
 
 
 class Prepared(Dataset[Item]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -34,6 +35,17 @@ class LabelledFrames(Dataset[Frame]):
     def mask(self, index: int) -> np.ndarray:
         """Return the (H, W) uint8 ids, 255 = unlabelled, without its picture."""
 
+    def clip(self, index: int, frames: int) -> list[Frame]:
+        """
+        Return consecutive frames of a drive, the first of them the item of an index.
+
+        :param index: of the item.
+        :param frames: how many.
+        :raises DatasetError: the data set has no drives with every frame labelled.
+        """
+        raise DatasetError(f'{type(self).__name__} holds single pictures; clips (clip: {frames}) '
+                           'come from dataset synthetic alone')
+
 
 class Joined(ConcatDataset[Frame]):
     """
@@ -45,6 +57,12 @@ class Joined(ConcatDataset[Frame]):
     def __init__(self, parts: Sequence[LabelledFrames]) -> None:
         super().__init__(parts)
         self.parts = parts
+
+    def clip(self, index: int, frames: int) -> list[Frame]:
+        """Return a part's clip, see `LabelledFrames.clip`."""
+        number = bisect_right(self.cumulative_sizes, index)
+        start = self.cumulative_sizes[number - 1] if number else 0
+        return self.parts[number].clip(index - start, frames)
 
     def masks(self) -> Iterator[np.ndarray]:
         """Return all masks in order, (H, W) uint8 each."""

@@ -11,7 +11,7 @@ from training.datasets.frames import DatasetError, Frame, LabelledFrames
 
 class SyntheticScenes(LabelledFrames):
     """
-    The first frame of each of many synthetic drives, in CamVid's classes.
+    The first frame, or the first few, of each of many synthetic drives, in CamVid's classes.
 
     :param samples: how many.
     :param seed: sample i is of drive `seed + i`: each has its own street, light and traffic.
@@ -37,7 +37,12 @@ class SyntheticScenes(LabelledFrames):
 
     def __getitem__(self, index: int) -> Frame:
         """Return (H, W, 3) uint8 BGR and (H, W) uint8 ids."""
-        return Drive(self.seed + index, self.height, self.width).frame(0)
+        return self.clip(index, 1)[0]
+
+    def clip(self, index: int, frames: int) -> list[Frame]:
+        """Return the first frames of a drive, at 15 Hz."""
+        drive = Drive(self.seed + index, self.height, self.width)
+        return [drive.frame(number) for number in range(frames)]
 
     def mask(self, index: int) -> np.ndarray:
         """Return the (H, W) uint8 ids."""
