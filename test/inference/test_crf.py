@@ -213,5 +213,5 @@ def test_when_the_device_is_lost_the_crf_stays(checkpoint_path, picture, monkeyp
     monkeypatch.setattr(lost, 'probabilities',
                         lambda frames: (_ for _ in ()).throw(torch.OutOfMemoryError('none left')))
     np.testing.assert_array_equal(segmenter.segment([picture])[0].class_ids, wanted)
-    assert segmenter.lost_device and segmenter.engine == 'torch'
+    assert segmenter.fallback and segmenter.engine == 'torch'
     assert replace(segmenter.crf) == CrfSettings()
