@@ -21,13 +21,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
 import sys
 from typing import Any
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-import torch
 from torch import Tensor
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_V2_Weights
 import yaml
@@ -36,6 +32,7 @@ from roadseg_ros.checkpoint import Checkpoint, load_checkpoint, Preprocessing
 from roadseg_ros.labels import LabelSpace, load_label_space
 from roadseg_ros.models.mask_rcnn import COCO_CLASSES, MaskRcnn
 from roadseg_ros.models.registry import network_from_checkpoint
+from training.weight_files import read_tensors
 
 CATEGORIES: list[str] = MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1.meta['categories']
 # What else a category may be called, the best name first; its own comes before all of them
@@ -75,7 +72,8 @@ def adapt(file: Path, labels: LabelSpace, classes: Mapping[str, Sequence[str]] |
     :param min_score: instances below it are left out, 0.5 to 1.
     :param height: pixels that the segmenter works at (default: the background's, or 480).
     :return: the checkpoint, whose tensors are the file's to the bit.
-    :raises AdaptError: the file is none of these, or no category is a class.
+    :raises PretrainedError: the file cannot be read.
+    :raises AdaptError: it is none of these, or no category is a class.
     :raises CheckpointError: the background does not fit its network.
     """
     state = read_tensors(file)
@@ -98,24 +96,6 @@ def adapt(file: Path, labels: LabelSpace, classes: Mapping[str, Sequence[str]] |
     return Checkpoint('mask_rcnn', arguments, labels,
                       Preprocessing('rgb', 1 / 255, (0.0,) * 3, (1.0,) * 3, *size), tensors,
                       {'source': f'torchvision maskrcnn_{variant}, {file.name}'})
-
-
-def read_tensors(file: Path) -> dict[str, Tensor]:
-    """
-    Read a state dict; never runs code from it.
-
-    :raises AdaptError: it cannot be read or is something else.
-    """
-    try:
-        if file.suffix == '.safetensors':
-            return dict(load_file(file))
-        state = torch.load(file, map_location='cpu', weights_only=True)
-    except (OSError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
-        reason = str(error).partition('\n')[0]
-        raise AdaptError(f'cannot read {file}: {reason}') from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise AdaptError(f'{file} is no state dict of tensors')
-    return dict(state)
 
 
 def by_name(labels: LabelSpace) -> dict[str, list[str]]:
