@@ -2,6 +2,7 @@
 import json
 import pickle
 
+import cv2
 import numpy as np
 import pytest
 from safetensors.torch import save_file
@@ -9,7 +10,6 @@ import torch
 from torchvision.models.detection import maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2
 
 from roadseg_ros.checkpoint import load_checkpoint
-from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.labels import LabelSpace, load_label_space
 from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.registry import network_from_checkpoint
@@ -73,8 +73,9 @@ def test_it_finds_what_torchvisions_own_finds(models, files, variant):
         torch.testing.assert_close(found[name].float(), values.float(), rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_through_the_commands(files, tmp_path, checkpoint_path, checkpoint, picture, capsys):
-    """The command's file is a checkpoint that check runs; random weights leave the background."""
+    """Its file is a checkpoint for check and segment; random weights leave the background."""
     out = tmp_path / 'new' / 'mask_rcnn.safetensors'
     arguments = [str(files['resnet50_fpn']), '--background', str(checkpoint_path), '--out',
                  str(out)]
@@ -91,7 +92,10 @@ def test_through_the_commands(files, tmp_path, checkpoint_path, checkpoint, pict
     report = json.loads(capsys.readouterr().out)
     assert (report['architecture'], report['engine']) == ('mask_rcnn', 'torch')
     assert 'cannot convert mask_rcnn' in report['fallback']
-    mask = Segmenter(saved, device='cpu').segment([picture])[0].class_ids
+    cv2.imwrite(str(tmp_path / 'street.png'), picture)
+    assert roadseg(['segment', str(tmp_path / 'street.png'), '--checkpoint', str(out),
+                    '--device', 'cpu', '--out', str(tmp_path / 'masks')]) == 0
+    mask = cv2.imread(str(tmp_path / 'masks' / 'street.png'), cv2.IMREAD_UNCHANGED)
     # an engine might take narrower floats for this network than for Mask R-CNN
     plain = FrameModule(network_from_checkpoint(checkpoint), checkpoint.preprocessing).eval()
     with torch.inference_mode():
