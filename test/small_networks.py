@@ -1,5 +1,10 @@
 """Arguments that make each network small enough for tests, by its name."""
 
+import torch
+
+from roadseg_ros.checkpoint import Checkpoint, Preprocessing
+from roadseg_ros.models.registry import build_network, state_arrays
+
 VGG16 = {'channels': (4, 8, 8, 8, 8)}
 SMALL = {
     'deeplab_large_fov': [{**VGG16, 'head_channels': 8}],
@@ -28,3 +33,13 @@ SMALL = {
                      {'channels': (4, 8), 'padding': 'valid', 'batch_norm': True,
                       'dropout': 0.25}],
 }
+
+
+def small_checkpoint(name, labels):
+    """Return a small network of a name with random weights, always the same, for 96x64 frames."""
+    arguments = {**SMALL[name][0], 'num_classes': len(labels)}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        tensors = state_arrays(build_network(name, arguments))
+    preprocessing = Preprocessing('rgb', 1 / 255, (0.5,) * 3, (0.5,) * 3, 64, 96)
+    return Checkpoint(name, arguments, labels, preprocessing, tensors)

@@ -1,17 +1,13 @@
 """A checkpoint of every network of the registry runs in the node, one after the other."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
-import torch
 
-from roadseg_ros.checkpoint import Preprocessing
 from roadseg_ros.inference.segmenter import Segmenter
-from roadseg_ros.models.registry import build_network, NETWORKS, state_arrays
-from small_networks import SMALL
+from roadseg_ros.models.registry import NETWORKS
+from small_networks import small_checkpoint
 
 CAMERA = '/networks/image_raw'
 
@@ -39,15 +35,10 @@ def camera(node, peer):
 
 
 @pytest.mark.parametrize('architecture', NETWORKS)
-def test_the_node_runs_it(peer, camera, masks, checkpoint, picture, tmp_path, architecture):
+def test_the_node_runs_it(peer, camera, masks, labels, picture, tmp_path, architecture):
     """Its masks are those of the segmenter, pixel for pixel."""
-    arguments = {'num_classes': len(checkpoint.labels), **SMALL[architecture][0]}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        tensors = state_arrays(build_network(architecture, arguments))
     path = tmp_path / f'{architecture}.safetensors'
-    replace(checkpoint, architecture=architecture, arguments=arguments, tensors=tensors,
-            preprocessing=Preprocessing('rgb', 1 / 255, (0.5,) * 3, (0.5,) * 3, 64, 96)).save(path)
+    small_checkpoint(architecture, labels).save(path)
     assert peer.set_parameter('checkpoint', str(path))[0]
     response = peer.call(Trigger, '/roadseg/reload_checkpoint')
     assert response.success, response.message
