@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
+from roadseg_ros.inference.preprocessing import padded_size
 from roadseg_ros.models.network import Staged
 from roadseg_ros.models.registry import build_network, NETWORKS
+from training.config import load_recipe
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize('name, arguments, millions', [
@@ -33,22 +38,47 @@ def test_parameters(name, arguments, millions):
     assert count / 1e6 == pytest.approx(millions, rel=0.01)
 
 
-def millions(name, arguments):
-    """Return the parameters of a network with 11 classes, in millions to one digit."""
+def planned(name, arguments):
+    """Return a network with 11 classes, without memory."""
     with torch.device('meta'):
-        network = build_network(name, {'num_classes': 11, **arguments})
-    return f'{sum(parameter.numel() for parameter in network.parameters()) / 1e6:.1f}', network
+        return build_network(name, {'num_classes': 11, **arguments}).eval()
+
+
+def millions(network):
+    """Return a network's parameters, in millions to one digit."""
+    return f'{sum(parameter.numel() for parameter in network.parameters()) / 1e6:.1f}'
+
+
+@torch.no_grad()
+def giga_multiply_adds(network):
+    """Return those of a 480x360 frame padded to the stride, in 10^9 to one digit."""
+    height, width = padded_size((360, 480), network.input_stride)
+    with FlopCounterMode(display=False) as counter:
+        network(torch.empty(1, 3, height, width, device='meta'))
+    return f'{counter.get_total_flops() / 2e9:.1f}'  # which counts both
+
+
+def recipes():
+    """Return the names of the recipes by the network that they train."""
+    found = {}
+    for path in sorted((ROOT / 'training' / 'configs').glob('*.yaml')):
+        found.setdefault(load_recipe(path).architecture, set()).add(path.stem)
+    return found
 
 
 def test_the_table_of_networks_says_what_they_are():
-    """Every network stands there, with its parameters, its stride and whether it has stages."""
-    text = (Path(__file__).parents[2] / 'training' / 'README.md').read_text()
+    """Every network stands there, with what can be counted of it and a recipe that trains it."""
+    text = (ROOT / 'training' / 'README.md').read_text()
     table = text.split('\n## Networks\n')[1].split('\n## ')[0]
     rows = [[cell.strip(' `') for cell in line.strip('|').split('|')]
             for line in table.splitlines() if line.startswith('| `')]
     assert {name for name, *_ in rows} == set(NETWORKS)
-    for name, _, shown, stride, stages in rows:
-        depths = ({'depth': depth} for depth in (56, 67, 103)) if ', ' in shown else ({},)
-        counts, networks = zip(*(millions(name, arguments) for arguments in depths))
-        assert (', '.join(counts), str(networks[0].output_stride)) == (shown, stride), name
+    trained_by = recipes()
+    for name, _, parameters, multiply_adds, _, _, stride, stages, recipe in rows:
+        depths = [{'depth': 56}, {'depth': 67}, {'depth': 103}] if ', ' in parameters else [{}]
+        networks = [planned(name, arguments) for arguments in depths]
+        assert ', '.join(map(millions, networks)) == parameters, name
+        assert ', '.join(map(giga_multiply_adds, networks)) == multiply_adds, name
+        assert str(networks[0].output_stride) == stride, name
         assert isinstance(networks[0], Staged) == (stages == 'yes'), name
+        assert (recipe in trained_by[name]) if name in trained_by else not recipe, name
