@@ -5,6 +5,7 @@ import pytest
 import torch
 import yaml
 
+from roadseg_ros.checkpoint import load_checkpoint
 from roadseg_ros.models.registry import build_network
 from roadseg_ros.scenes import Drive
 from small_networks import SMALL
@@ -118,6 +119,21 @@ def test_the_loss_is_the_mean_over_the_frames(name):
     torch.testing.assert_close(total, (2 + wanted.square().mean()) / FRAMES)
     total.backward()
     assert images.grad[:, 0].any()
+
+
+@pytest.mark.filterwarnings('ignore::UserWarning', 'ignore:.*treespec')
+@pytest.mark.parametrize('clip', [1, 2])
+def test_clips_leave_the_statistics_of_batch_norm(tmp_path, clip):
+    """Those of a few alike frames are none; single pictures make them."""
+    drives = [{'dataset': 'synthetic', 'samples': 2, 'height': 32, 'width': 64}]
+    (tmp_path / 'a.yaml').write_text(yaml.safe_dump({
+        'architecture': 'stfcn', 'arguments': SMALL['stfcn'][0], 'labels': 'camvid',
+        'train': drives, 'val': drives, 'clip': clip, 'batch_size': 2, 'epochs': 1, 'workers': 0,
+        'frame_size': [32, 64], 'augmentation': {'crop': [32, 64]}, 'precision': '32-true'}))
+    assert main(['--config', str(tmp_path / 'a.yaml'), '--out', str(tmp_path / 'run'),
+                 '--accelerator', 'cpu']) == 0
+    tensors = load_checkpoint(tmp_path / 'run' / 'last.safetensors').tensors
+    assert tensors['norm.running_mean'].any() == (clip == 1)
 
 
 def test_data_without_drives_is_refused(tmp_path):
