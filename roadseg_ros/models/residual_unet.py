@@ -67,9 +67,13 @@ class ResidualUnit(nn.Module):
             *before, nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(outputs), nn.ReLU(inplace=True),
             nn.Conv2d(outputs, outputs, 3, padding=1))
-        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False),
+        self.stride = stride
+        self.shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, bias=False),
                                       nn.BatchNorm2d(outputs))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (N, outputs, H/stride, W/stride) from (N, inputs, H, W)."""
-        return self.convolutions(features) + self.shortcut(features)
+        # not a stride of the 1x1 convolution: with fewer than 16 channels oneDNN's gradient of that
+        # writes outside of its memory (torch 2.12, channels_last)
+        projected = self.shortcut(features[..., ::self.stride, ::self.stride])
+        return self.convolutions(features) + projected
