@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import math
 from typing import Any
 
 import torch
@@ -17,6 +18,10 @@ from torch.nn.functional import (
 
 from roadseg_ros.models.network import State, upsample
 from roadseg_ros.models.swiftnet import SwiftNet
+
+# The share of the past at the start, which learning moves slowly. From a half, masks are steadier
+# and cost 2.6 points of mean IoU (training/LOG.md)
+START = 0.2
 
 
 class NetWarp(SwiftNet):
@@ -111,7 +116,7 @@ class WarpedPast(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.past = nn.Parameter(torch.zeros(channels, 1, 1))  # half and half after the sigmoid
+        self.past = nn.Parameter(torch.full((channels, 1, 1), math.log(START / (1 - START))))
 
     def forward(self, now: Tensor, before: Tensor, motion: Tensor) -> Tensor:
         """
