@@ -73,7 +73,7 @@ class ResidualUnit(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (N, outputs, H/stride, W/stride) from (N, inputs, H, W)."""
-        # not a stride of the 1x1 convolution: with fewer than 16 channels oneDNN's gradient of that
-        # writes outside of its memory (torch 2.12, channels_last)
+        # not a stride of the 1x1 convolution: with fewer than 16 channels oneDNN's gradient of
+        # that writes outside of its memory (torch 2.12, channels_last)
         projected = self.shortcut(features[..., ::self.stride, ::self.stride])
         return self.convolutions(features) + projected
