@@ -11,7 +11,8 @@ WIDTHS = {'vgg16': (8,) * 5, 'vgg16_bn': (8,) * 5}  # which have one stride more
 ANY = ['resnet50', 'mobilenetv3_large_100', 'tf_efficientnet_lite2', 'vgg16', 'vgg16_bn']
 DILATED = ['resnet50', 'mobilenetv3_large_100', 'tf_efficientnet_lite0', 'xception41']
 TAKE_ANY = {'unet': {'decoder_channels': (8,) * 4}, 'swiftnet': {'decoder_channels': (8,) * 4},
-            'gcn': {'kernel': 3}, 'fast_fcn': {'width': 8, 'head_width': 8}}
+            'gcn': {'kernel': 3}, 'fast_fcn': {'width': 8, 'head_width': 8},
+            'stfcn': {'width': 8}, 'net_warp': {'decoder_channels': (8,) * 4}}
 TAKE_DILATED = {'deeplab_v2': {'rates': (6,)}, 'deeplab_v3': {'width': 8},
                 'deeplab_v3_plus': {'width': 8}, 'ksac': {'width': 8}, 'gated_scnn': {'width': 8}}
 
