@@ -50,15 +50,16 @@ class Recurrence(CachePolicy):
         """Predict one frame."""
         started = time.perf_counter()
         state, motion = self._followed(frame, stream, stamp_ns)
+        # what fails from here on leaves nothing to go on from: the motion has gone further
+        key, state.key = state.key, None
         followed = time.perf_counter()
         height, width = size = self._network_size(frame.shape[:2])
         batch = self._prepare([frame], size)
         prepared = time.perf_counter()
         kept, flow = (), None
-        if motion is not None and state.key is not None:
-            kept = state.key.kept
+        if motion is not None and key is not None:
+            kept = key.kept
             flow = network_flow(motion, size, batch.shape[1:3])[None]
-        state.key = None  # a step that fails leaves nothing to go on from
         ids, confidence, kept = self._steps.step(batch, kept, flow)
         state.key = Key(stamp_ns, Path(), kept)
         timing = {'flow': (followed - started) * 1e3, 'preprocess': (prepared - followed) * 1e3,

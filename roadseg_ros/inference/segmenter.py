@@ -188,7 +188,7 @@ class Segmenter:
 
     def warm_up(self, height: int = 0, width: int = 0) -> None:
         """
-        Run a frame, so that the first real one is not slow.
+        Run a frame as the policy does, so that the first real one is not slow.
 
         :param height: of the frames to come, pixels; 0 = as trained.
         :param width: likewise.
@@ -197,7 +197,13 @@ class Segmenter:
         frame = np.zeros((height or trained.height, width or trained.width, 3), np.uint8)
 
         def run() -> None:
-            for _ in range(2):
+            # the network in parts, or with a state: a policy of its own leaves no trace of them
+            policy = (self._make_policy(CacheSettings(self.cache.policy, interval=1))
+                      if self.cache.policy in ON_TORCH else None)
+            for stamp_ns in range(2):
+                if policy is not None:
+                    policy.predict([frame], [''], [stamp_ns])
+                    continue
                 self._predict([frame])
                 if self.cache.policy == 'corrected':
                     self._look(frame)

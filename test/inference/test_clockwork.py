@@ -47,6 +47,16 @@ def deep_runs(monkeypatch):
     return runs
 
 
+@pytest.mark.parametrize('background', [False, True])
+def test_warm_up_runs_the_stages_and_leaves_nothing(staged, deep_runs, background):
+    """All of them twice, done when it returns; the first real frame is a first one."""
+    segmenter = Segmenter(staged, device='cpu', engine='torch',
+                          cache=CacheSettings('clockwork', 2, background=background))
+    segmenter.warm_up()
+    assert len(deep_runs) == 2
+    assert len(segmenter._reuse.cache) == 0 and not segmenter.cache_resets
+
+
 def test_late_features_leave_a_core_to_the_frames(staged, monkeypatch):
     """They are held to the engine's threads, in whose thread ever; nothing else is."""
     monkeypatch.setattr('roadseg_ros.inference.segmenter.spare_one_core', lambda: 1)

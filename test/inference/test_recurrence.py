@@ -151,15 +151,53 @@ def test_a_reset_that_is_asked_for(recurrent, plain):
     assert dict(segmenter.cache_resets) == {'asked': 1}
 
 
-def test_a_frame_that_fails_leaves_no_half_past(recurrent, plain, monkeypatch):
+@pytest.mark.parametrize('where', [
+    'roadseg_ros.inference.engines.torch_steps.TorchSteps.step',
+    'roadseg_ros.inference.segmenter.prepare_frame'])
+def test_a_frame_that_fails_leaves_no_half_past(recurrent, plain, monkeypatch, where):
     """The error reaches the caller, and the next frame begins anew."""
     segmenter, frames = stepping(recurrent), drive(3)
     play(segmenter, frames[:1])
     with monkeypatch.context() as patch:
-        patch.setattr(TorchSteps, 'step', lambda *_: 1 / 0)
+        patch.setattr(where, lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             play(segmenter, frames[1:2], 1)
     assert same(play(segmenter, frames[2:], 2)[0], play(plain, frames[2:])[0])
+
+
+def test_a_step_is_held_to_the_threads_of_the_engine(recurrent, monkeypatch):
+    """Such as leave a core to the frames; with `recurrent` after a policy in the background."""
+    monkeypatch.setattr('roadseg_ros.inference.segmenter.spare_one_core', lambda: 1)
+    segmenter = Segmenter(recurrent, device='cpu', engine='torch',
+                          cache=CacheSettings('warp', background=True))
+    segmenter.set_cache(CacheSettings('recurrent'))
+    network, seen = segmenter._engine.steps()._network, []
+    step = network.step
+    monkeypatch.setattr(type(network), 'step', lambda self, *given: (
+        seen.append(torch.get_num_threads()) or step(*given)))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        play(segmenter, drive(1))
+        assert seen == [1] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_warm_up_steps_with_a_past_and_leaves_none(recurrent, plain, monkeypatch):
+    """The first real frames are not slow, and are as if it had not been."""
+    segmenter, given = stepping(recurrent), []
+
+    def step(self, frames, state, flow, step=TorchSteps.step):
+        given.append((frames.shape, bool(state), flow is not None))
+        return step(self, frames, state, flow)
+
+    monkeypatch.setattr(TorchSteps, 'step', step)
+    segmenter.warm_up(HEIGHT, WIDTH)
+    shape = 1, HEIGHT, 96, 3
+    assert given == [(shape, False, False), (shape, True, True)]
+    assert same(play(segmenter, drive(1))[0], play(plain, drive(1))[0])
+    assert not segmenter.cache_resets
 
 
 def test_it_can_be_turned_on_and_off(recurrent, plain):

@@ -88,7 +88,7 @@ class TorchEngine:
 
         :raises EngineError: the network is not recurrent.
         """
-        return TorchSteps(self._module, self._device)
+        return TorchSteps(self._module, self._device, self._threads)
 
     def close(self) -> None:
         """Free the weights and graphs, and what torch holds back of the GPU's memory."""

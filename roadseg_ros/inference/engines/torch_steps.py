@@ -6,9 +6,10 @@ import numpy as np
 import torch
 
 from roadseg_ros.inference.engines import EngineError
+from roadseg_ros.inference.engines.torch_stages import at_most
+from roadseg_ros.inference.recurrence import RECURRENT_NETWORKS
 from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.network import Recurrent, State
-from roadseg_ros.models.registry import network_class, NETWORKS
 
 
 class TorchSteps:
@@ -17,17 +18,20 @@ class TorchSteps:
 
     :param module: the whole frame, on its device.
     :param device: that device.
+    :param threads: at most so many on the CPU; None = one for each core.
     :raises EngineError: the network is not recurrent; names those that are.
     """
 
-    def __init__(self, module: FrameModule, device: torch.device) -> None:
+    def __init__(self, module: FrameModule, device: torch.device, threads: int | None = None
+                 ) -> None:
         network = module.network
         if not isinstance(network, Recurrent):
-            names = [name for name in NETWORKS if issubclass(network_class(name), Recurrent)]
             raise EngineError(
-                f'cache policy recurrent needs a recurrent network ({", ".join(names)}), '
-                f'which {type(network).__name__} is not; use policy warp')
+                'cache policy recurrent needs a recurrent network '
+                f'({", ".join(RECURRENT_NETWORKS)}), which {type(network).__name__} is not; use '
+                'policy warp')
         self._module, self._network, self._device = module, network, device
+        self._threads = threads
 
     def step(self, frames: np.ndarray, state: State, flow: np.ndarray | None
              ) -> tuple[np.ndarray, np.ndarray, State]:
@@ -39,7 +43,7 @@ class TorchSteps:
         :param flow: (N, 2, H, W) float32, back to the last frame; None for first frames.
         :return: class ids and confidence, (N, H, W) uint8, and the state for the next frame.
         """
-        with torch.inference_mode():
+        with torch.inference_mode(), at_most(self._threads):
             images = self._module.prepare(torch.from_numpy(frames).to(self._device))
             back = None if flow is None else torch.from_numpy(flow).to(self._device)
             scores, state = self._network.step(images, state, back)
