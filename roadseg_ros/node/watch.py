@@ -87,7 +87,7 @@ class Watch:
 
 @contextmanager
 def told_when_slow() -> Iterator[None]:
-    """Log that weights are still loading, after `SILENCE_SEC` in which nobody said why."""
+    """Log that weights are still loading, after `SILENCE_SEC` in which no engine said why."""
     heard = BufferingHandler(capacity=100)
 
     def tell() -> None:
@@ -96,11 +96,11 @@ def told_when_slow() -> Iterator[None]:
 
     timer = threading.Timer(SILENCE_SEC, tell)
     timer.daemon = True
-    package = logging.getLogger('roadseg_ros')
-    package.addHandler(heard)
+    engines = logging.getLogger('roadseg_ros.inference.engines')
+    engines.addHandler(heard)
     timer.start()
     try:
         yield
     finally:
         timer.cancel()
-        package.removeHandler(heard)
+        engines.removeHandler(heard)

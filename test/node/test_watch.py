@@ -171,15 +171,26 @@ def test_slow_loading_that_has_been_explained_is_not_told(
     """Such as by an engine, that it converts the network."""
     monkeypatch.setattr(module, 'SILENCE_SEC', 0.3)
     said, before = heard(LOADING.message), {*threading.enumerate()}
-    package = logging.getLogger('roadseg_ros')
-    handlers = [*package.handlers]
+    engines = logging.getLogger('roadseg_ros.inference.engines')
+    handlers = [*engines.handlers]
     with caplog.at_level(logging.INFO, 'roadseg_ros'), told_when_slow():
-        logging.getLogger('roadseg_ros.inference.engines').info('converting')
+        logging.getLogger('roadseg_ros.inference.engines.some').info('converting')
         timer, = (thread for thread in threading.enumerate()
                   if isinstance(thread, threading.Timer) and thread not in before)
         timer.join(10)
         assert not timer.is_alive() and not said.is_set()
-    assert package.handlers == handlers
+    assert engines.handlers == handlers
+
+
+def test_what_explains_nothing_does_not_silence_it(
+        heard: Callable[[str], threading.Event], monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture) -> None:
+    """Such as what the segmenter says of a recurrent network."""
+    monkeypatch.setattr(module, 'SILENCE_SEC', 0.3)
+    said = heard(LOADING.message)
+    with caplog.at_level(logging.INFO, 'roadseg_ros'), told_when_slow():
+        logging.getLogger('roadseg_ros.inference.segmenter').info('sees each frame alone')
+        assert said.wait(10)
 
 
 def test_quick_loading_is_not_told() -> None:
