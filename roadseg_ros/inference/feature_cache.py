@@ -13,7 +13,9 @@ import numpy as np
 from roadseg_ros.inference.optical_flow import Motion, Path
 
 # Cameras remembered at once: each takes at most 11 bytes for a pixel the network works at (2 MB
-# at 480x360), and while it waits for a key in the background, a copy of that frame
+# at 480x360), and while it waits for a key in the background, a copy of that frame. With policy
+# recurrent it takes what the network keeps, in float32 68 bytes a pixel for NetWarp (12 MB) and 8
+# for STFCN as their recipes build them; half of that in half precision
 MAX_STREAMS = 64
 IDLE_SEC = 60.0  # after which a camera that has gone is forgotten
 

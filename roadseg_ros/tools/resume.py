@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import hashlib
 from pathlib import Path
 
+from roadseg_ros.inference.refresh import EVERY_FRAME
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.tools.bag_source import BAG_SUFFIXES
 from roadseg_ros.tools.frames import Source
@@ -16,7 +17,7 @@ from roadseg_ros.tools.sources import DEFAULT_RATE_HZ, image_files
 
 # Frames after which streams begin anew with a cache policy, in runs that nobody interrupts as
 # well: what is kept of a stream follows from all its frames, so that only here can a run go on
-# exactly. One key frame in so many costs nothing.
+# exactly. One key frame in so many costs nothing; with `recurrent` the network forgets its past.
 FRESH_START = 300
 DIGITS = 12  # of a hash, enough to tell two runs apart
 
@@ -38,7 +39,7 @@ def described(options: argparse.Namespace, source: Source, segmenter: Segmenter,
            '--engine': segmenter.engine, '--cache': segmenter.cache.policy}
     if segmenter.crf is not None:
         run['--crf'] = str(segmenter.crf)
-    if segmenter.cache.policy != 'off':
+    if segmenter.cache.policy not in EVERY_FRAME:
         run['--cache-interval'] = str(segmenter.cache.interval)
     if source.kind == 'bag':
         run['--topic'] = ', '.join(source.topics)

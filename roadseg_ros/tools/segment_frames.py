@@ -103,7 +103,7 @@ def segment_all(source: Source, segmenter: Segmenter, sink: Sink, overlay: bool,
             if index < done:
                 continue
             if index % FRESH_START == 0:
-                segmenter.reset_cache()
+                segmenter.reset_cache()  # and what a recurrent network remembers
             entry = _segment_one(frame, segmenter, sink, colors, report)
             progress.add(entry)
             tally.take(entry)

@@ -10,11 +10,13 @@ import re
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
+from roadseg_ros.inference.refresh import CacheSettings
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.tools import resume, segment_frames
 from roadseg_ros.tools.bag_file import BagFile
@@ -172,6 +174,18 @@ def test_with_a_cache_it_goes_on_from_a_fresh_start(tmp_path, log, segment, inte
     found = json.loads(capsys.readouterr().out)
     assert found['resumed'] == 4 and found['made'] == wanted['made']
     assert content(tmp_path / out, bags) == content(tmp_path / 'whole' / out, bags)
+
+
+@pytest.mark.parametrize('policy, interval', [('off', None), ('recurrent', None), ('warp', '3')])
+def test_an_interval_is_of_a_policy_with_a_clock(tmp_path, policy, interval):
+    """Where the network runs on every frame another one makes no other run."""
+    (tmp_path / 'weights').touch()
+    segmenter = SimpleNamespace(device='cpu', engine='torch', cache=CacheSettings(policy),
+                                crf=None)
+    run = resume.described(
+        SimpleNamespace(input=tmp_path / 'weights', out=tmp_path / 'masks', overlay=False),
+        SimpleNamespace(kind='video'), segmenter, tmp_path / 'weights')
+    assert (run['--cache'], run.get('--cache-interval')) == (policy, interval)
 
 
 @pytest.mark.parametrize('how, status', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
