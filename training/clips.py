@@ -15,7 +15,7 @@ from roadseg_ros.inference.optical_flow import (
     network_flow,
 )
 from roadseg_ros.models.network import Recurrent, State
-from training.datasets.frames import Joined
+from training.datasets.frames import DatasetError, Joined
 from training.transforms import Augmented, Item
 
 
@@ -39,7 +39,9 @@ class Clips(Augmented):
         super().__init__(dataset, transform, seed)
         self.frames = frames
         for part in dataset.parts:
-            part.clip(0, frames)
+            if not part.has_drives:
+                raise DatasetError(f'{type(part).__name__} holds single pictures; clips '
+                                   f'(clip: {frames}) come from dataset synthetic alone')
 
     def __getitem__(self, index: int) -> Item:
         """Return an augmented clip."""

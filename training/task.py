@@ -60,6 +60,9 @@ class SegmentationTask(pl.LightningModule):
         self.average = AveragedModel(self.network, use_buffers=True)
         # DistributedDataParallel waits for the gradient of whatever asks for one
         self.average.requires_grad_(False)
+        if recipe.clip == 1:
+            for part in network.past_alone:
+                self.network.get_submodule(part).requires_grad_(False)
         self.recipe, self.labels, self.preprocessing = recipe, labels, preprocessing
         self.loss = loss
         for name in ('mean', 'std'):
@@ -151,6 +154,8 @@ class SegmentationTask(pl.LightningModule):
                         # what a network that says one class everywhere would reach
                         'baseline_iou': {name: rounded(share) for name, share in zip(
                             self.labels.names, self.confusion.share())}}
+        if self.recipe.clip > 1:
+            self.metrics['validated_on'] = 'single frames'
         for name in ('mean_iou', 'pixel_accuracy'):
             value = self.metrics[name]
             # equal in every process already; said so that Lightning does not warn

@@ -29,6 +29,7 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from roadseg_ros.checkpoint import Preprocessing
+from roadseg_ros.inference.recurrence import RECURRENT_NETWORKS
 from roadseg_ros.labels import load_label_space
 from roadseg_ros.models.network import Recurrent
 from roadseg_ros.models.registry import build_network
@@ -69,8 +70,8 @@ def make_task(recipe: Recipe, train: Joined) -> SegmentationTask:
         raise RunError(f'augmentation.crop must be multiples of {network.input_stride} for '
                        f'{recipe.architecture}, not {height}x{width}')
     if recipe.clip > 1 and not isinstance(network, Recurrent):
-        raise RunError(f'clip: {recipe.clip} needs a recurrent network (net_warp, stfcn), which '
-                       f'{recipe.architecture} is not')
+        raise RunError(f'clip: {recipe.clip} needs a recurrent network '
+                       f'({", ".join(RECURRENT_NETWORKS)}), which {recipe.architecture} is not')
     if recipe.initial_std is not None:
         initialize(network, recipe.initial_std)
     if recipe.pretrained is not None:

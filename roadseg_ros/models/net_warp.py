@@ -38,6 +38,8 @@ class NetWarp(SwiftNet):
     :raises ValueError: as `SwiftNet`.
     """
 
+    past_alone = ('motion', 'pasts')
+
     def __init__(self, num_classes: int, encoder: str = 'tf_efficientnet_lite0',
                  decoder_channels: Sequence[int] = (128, 96, 64, 32)) -> None:
         super().__init__(num_classes, encoder, decoder_channels)

@@ -28,6 +28,8 @@ class Network(nn.Module):
     """Whether every picture is computed alike: an engine may then record that, and round it."""
     abstains = False
     """Whether scores have one channel more, the last, which wins where a pixel is no class."""
+    past_alone: tuple[str, ...] = ()
+    """Parts that nothing but a past reaches, so that single pictures cannot train them."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()

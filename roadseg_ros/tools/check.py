@@ -123,11 +123,13 @@ def as_text(found: Mapping[str, Any]) -> str:
 
 
 def _validation(provenance: Mapping[str, Any]) -> str:
-    """Return the data sets that the metrics of a checkpoint are of."""
+    """Return what the metrics of a checkpoint are of."""
     sets = provenance.get('val')
     named = [_pairs(one) for one in sets if isinstance(one, Mapping)] if isinstance(
         sets, list) else []
-    return ' and '.join(filter(None, named)) or 'data that the checkpoint does not name'
+    data = ' and '.join(filter(None, named)) or 'data that the checkpoint does not name'
+    frames = provenance.get('validated_on')
+    return f'{frames} of {data}' if isinstance(frames, str) else data
 
 
 def _pairs(values: Mapping[str, Any]) -> str:

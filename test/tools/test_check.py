@@ -54,6 +54,16 @@ def test_iou_names_its_data(checkpoint, tmp_path, capsys, val, said):
     assert f'\nIoU            measured in training, on {said}' in capsys.readouterr().out
 
 
+def test_iou_of_single_frames_says_so(checkpoint, tmp_path, capsys):
+    """Where a network was trained on clips."""
+    path = tmp_path / 'measured.safetensors'
+    replace(checkpoint, provenance={'val': [{'dataset': 'synthetic'}], 'metrics': {
+        'validated_on': 'single frames', 'iou': {'road': 0.9}}}).save(path)
+    assert main(['check', str(path), '--device', 'cpu']) == 0
+    assert ('\nIoU            measured in training, on single frames of dataset=synthetic\n'
+            in capsys.readouterr().out)
+
+
 @pytest.mark.parametrize('height, width', [(24, 24), (4096, 4096)])
 def test_picture_is_drawn_whatever_size_was_trained_at(checkpoint, tmp_path, monkeypatch, capsys,
                                                        height, width):

@@ -5,14 +5,16 @@ import pytest
 import torch
 import yaml
 
-from roadseg_ros.checkpoint import load_checkpoint
+from roadseg_ros.checkpoint import load_checkpoint, Preprocessing
+from roadseg_ros.inference.recurrence import RECURRENT_NETWORKS
 from roadseg_ros.models.registry import build_network
 from roadseg_ros.scenes import Drive
 from small_networks import SMALL
 from training.clips import clip_loss, Clips, flows
-from training.config import Augmentation
+from training.config import Augmentation, Recipe
 from training.datasets import make_dataset
 from training.datasets.frames import DatasetError
+from training.task import SegmentationTask
 from training.train import main
 from training.transforms import Augmented, training_transform
 
@@ -23,6 +25,8 @@ AUGMENTATION = Augmentation(crop=(64, 96), scale=(0.8, 1.5), rotation=5)
 
 class Still:
     """A data set whose clips show one frame again and again."""
+
+    has_drives = True
 
     def __init__(self):
         self.parts = [self]
@@ -86,6 +90,12 @@ def test_flow_leads_back_in_pixels():
     np.testing.assert_allclose(np.median(inner, (2, 3)), [[4, 0]] * 2, atol=0.3)
 
 
+def test_nothing_is_drawn_before_it_is_asked_for(monkeypatch):
+    """That the data has drives it says without one."""
+    monkeypatch.setattr(Drive, 'frame', lambda *_: 1 / 0)
+    assert len(Clips(synthetic(), transform(), 0, FRAMES)) == 2
+
+
 def test_a_clip_is_the_beginning_of_a_drive():
     """Frames and truth are the drive's own, of the part that the index lies in."""
     data = make_dataset([{'dataset': 'synthetic', 'samples': 2, 'seed': seed, 'height': 48,
@@ -97,7 +107,7 @@ def test_a_clip_is_the_beginning_of_a_drive():
             np.testing.assert_array_equal(mask, wanted[1])
 
 
-@pytest.mark.parametrize('name', ['stfcn', 'net_warp'])
+@pytest.mark.parametrize('name', RECURRENT_NETWORKS)
 def test_the_loss_is_the_mean_over_the_frames(name):
     """Each frame is scored after the ones before, and the first one's pixels have a share."""
     torch.manual_seed(0)
@@ -124,7 +134,7 @@ def test_the_loss_is_the_mean_over_the_frames(name):
 @pytest.mark.filterwarnings('ignore::UserWarning', 'ignore:.*treespec')
 @pytest.mark.parametrize('clip', [1, 2])
 def test_clips_leave_the_statistics_of_batch_norm(tmp_path, clip):
-    """Those of a few alike frames are none; single pictures make them."""
+    """Those of a few alike frames are none; single pictures make them, and validate both."""
     drives = [{'dataset': 'synthetic', 'samples': 2, 'height': 32, 'width': 64}]
     (tmp_path / 'a.yaml').write_text(yaml.safe_dump({
         'architecture': 'stfcn', 'arguments': SMALL['stfcn'][0], 'labels': 'camvid',
@@ -132,8 +142,35 @@ def test_clips_leave_the_statistics_of_batch_norm(tmp_path, clip):
         'frame_size': [32, 64], 'augmentation': {'crop': [32, 64]}, 'precision': '32-true'}))
     assert main(['--config', str(tmp_path / 'a.yaml'), '--out', str(tmp_path / 'run'),
                  '--accelerator', 'cpu']) == 0
-    tensors = load_checkpoint(tmp_path / 'run' / 'last.safetensors').tensors
-    assert tensors['norm.running_mean'].any() == (clip == 1)
+    trained = load_checkpoint(tmp_path / 'run' / 'last.safetensors')
+    assert trained.tensors['norm.running_mean'].any() == (clip == 1)
+    assert trained.provenance['metrics'].get('validated_on') == (
+        None if clip == 1 else 'single frames')
+
+
+@pytest.mark.parametrize('name', RECURRENT_NETWORKS)
+@pytest.mark.parametrize('clip', [1, FRAMES])
+def test_all_that_asks_for_a_gradient_gets_one(labels, name, clip):
+    """Else two processes wait for it in vain; clips train the whole network."""
+    arguments = {'num_classes': len(labels), **SMALL[name][0]}
+    drives = {'dataset': 'synthetic'},
+    recipe = Recipe(architecture=name, arguments=arguments, labels='camvid', train=drives,
+                    val=drives, clip=clip)
+    loss = torch.nn.CrossEntropyLoss(ignore_index=255)
+    resized = torch.nn.functional.interpolate
+    task = SegmentationTask(
+        build_network(name, arguments), recipe, labels,
+        Preprocessing('rgb', 1 / 255, (0.5,) * 3, (0.5,) * 3, *SIZE),
+        lambda scores, mask: loss(resized(scores, mask.shape[1:]), mask))
+    data = (Clips(synthetic(), transform(), 0, clip) if clip > 1
+            else Augmented(synthetic(), transform(), 0))
+    task._loss(*(torch.stack(parts) for parts in zip(*(data[index] for index in range(2))))
+               ).backward()
+    asking = {name for name, each in task.network.named_parameters() if each.requires_grad}
+    assert asking == {name for name, each in task.network.named_parameters()
+                      if each.grad is not None}
+    if clip > 1:
+        assert len(asking) == len(list(task.network.parameters()))
 
 
 def test_data_without_drives_is_refused(tmp_path):

@@ -22,10 +22,11 @@ class LabelledFrames(Dataset[Frame]):
     """
     Items are (image, mask): (H, W, 3) uint8 BGR and (H, W) uint8 ids, 255 = unlabelled.
 
-    `labels` is the label space of the masks.
+    `labels` is the label space of the masks; `has_drives` says whether there are clips.
     """
 
     labels: LabelSpace
+    has_drives = False
 
     @abstractmethod
     def __len__(self) -> int:
@@ -41,10 +42,9 @@ class LabelledFrames(Dataset[Frame]):
 
         :param index: of the item.
         :param frames: how many.
-        :raises DatasetError: the data set has no drives with every frame labelled.
+        :raises NotImplementedError: not `has_drives`.
         """
-        raise DatasetError(f'{type(self).__name__} holds single pictures; clips (clip: {frames}) '
-                           'come from dataset synthetic alone')
+        raise NotImplementedError
 
 
 class Joined(ConcatDataset[Frame]):

@@ -20,6 +20,8 @@ class SyntheticScenes(LabelledFrames):
     :raises DatasetError: an argument is no number that a drive can be made of.
     """
 
+    has_drives = True
+
     def __init__(self, samples: int, seed: int = 1000, height: int = 360,
                  width: int = 480) -> None:
         lowest = {'samples': 1, 'seed': 0, 'height': 32, 'width': 32}
