@@ -197,7 +197,7 @@ class Segmenter:
         frame = np.zeros((height or trained.height, width or trained.width, 3), np.uint8)
 
         def run() -> None:
-            # the network in parts, or with a state: a policy of its own leaves no trace of them
+            # by a policy of its own, so that nothing is left of it in the one in use
             policy = (self._make_policy(CacheSettings(self.cache.policy, interval=1))
                       if self.cache.policy in ON_TORCH else None)
             for stamp_ns in range(2):
