@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import os
 from pathlib import Path
 
-GPU_DEVICES = ('/dev/nvidiactl', '/dev/nvhost-ctrl', '/dev/dxg')  # discrete cards, Jetson, WSL
+# The device of discrete cards, Jetson and WSL, and what else must be there: WSL's is any vendor's
+GPU_FILES = (('/dev/nvidiactl',), ('/dev/nvhost-ctrl',),
+             ('/dev/dxg', '/usr/lib/wsl/lib/libcuda.so.1'))
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,31 @@ def held(pid: int) -> Held:
     Return what a process holds.
 
     :param pid: of the process.
-    :raises OSError: there is none, it is another user's, or the system has no /proc.
+    :raises OSError: there is none, it has ended, it is another user's, or the system does not say.
     """
-    process = Path('/proc', str(pid))
-    lines = (process / 'status').read_text(encoding='utf-8').splitlines()
-    fields = dict(line.split(':', 1) for line in lines)
-    memory, peak = (int(fields[name].split()[0]) / 1024 for name in ('VmRSS', 'VmHWM'))
-    return Held(memory, peak, int(fields['Threads']), len(list((process / 'fd').iterdir())))
+    memory, peak, threads = _status(pid, 'VmRSS', 'VmHWM', 'Threads')
+    files = len(list(Path('/proc', str(pid), 'fd').iterdir()))
+    return Held(memory / 1024, peak / 1024, threads, files)
+
+
+def peak_memory_mb(pid: int) -> float:
+    """
+    Return the most memory that a process, of any user, ever held, MiB.
+
+    :param pid: of the process.
+    :raises OSError: there is none, it has ended, or the system does not say.
+    """
+    return _status(pid, 'VmHWM')[0] / 1024
+
+
+def _status(pid: int, *names: str) -> list[int]:
+    """Return numbers of a process's status, sizes in KiB."""
+    file = Path('/proc', str(pid), 'status')
+    fields = dict(line.split(':', 1) for line in file.read_text(encoding='utf-8').splitlines())
+    missing = [name for name in names if name not in fields]
+    if missing:  # such as the memory of a process that has ended and is not waited for
+        raise OSError(f'{file} does not say {", ".join(missing)}')
+    return [int(fields[name].split()[0]) for name in names]
 
 
 def gpu_device() -> str | None:
@@ -46,4 +66,4 @@ def gpu_device() -> str | None:
 
     Whether torch can use it is another question, which takes seconds to ask.
     """
-    return next((path for path in GPU_DEVICES if os.path.exists(path)), None)
+    return next((files[0] for files in GPU_FILES if all(map(os.path.exists, files))), None)

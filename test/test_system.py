@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 from roadseg_ros import system
-from roadseg_ros.system import gpu_device, held
+from roadseg_ros.system import gpu_device, held, peak_memory_mb
+from roadseg_ros.tools.benchmark import measure
 
 
 def test_what_a_process_holds_is_seen(tmp_path: Path) -> None:
@@ -36,7 +39,37 @@ def test_no_such_process() -> None:
         held(2 ** 22 + 1)
 
 
-@pytest.mark.parametrize('there', [*system.GPU_DEVICES, None])
-def test_the_file_of_a_gpu_is_found(monkeypatch: pytest.MonkeyPatch, there: str | None) -> None:
-    monkeypatch.setattr(system.os.path, 'exists', lambda path: path == there)
-    assert gpu_device() == there
+def test_a_process_that_ended_holds_nothing_and_says_so() -> None:
+    process = subprocess.Popen([sys.executable, '-c', ''])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and stays listed
+    try:
+        with pytest.raises(OSError, match='status does not say VmRSS, VmHWM'):
+            held(process.pid)
+        assert measure.peak_memory_mb(process.pid) is None
+    finally:
+        process.wait()
+    assert measure.peak_memory_mb(process.pid) is None
+
+
+def test_the_peak_is_there_for_whom_the_files_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(f'cannot list {folder}')
+
+    peak = held(os.getpid()).peak_memory_mb
+    monkeypatch.setattr(Path, 'iterdir', refuse)
+    with pytest.raises(PermissionError):
+        held(os.getpid())
+    assert peak <= peak_memory_mb(os.getpid()) < peak + 10
+    assert measure.peak_memory_mb(os.getpid()) == pytest.approx(peak * 1.048576, abs=10)
+
+
+@pytest.mark.parametrize('there', [*system.GPU_FILES, ()])
+def test_the_file_of_a_gpu_is_found(monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...]
+                                    ) -> None:
+    monkeypatch.setattr(system.os.path, 'exists', lambda path: path in there)
+    assert gpu_device() == (there[0] if there else None)
+
+
+def test_another_vendors_gpu_in_wsl_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system.os.path, 'exists', lambda path: path == '/dev/dxg')
+    assert gpu_device() is None

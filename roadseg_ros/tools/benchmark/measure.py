@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from roadseg_ros import system
 from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.inference.refresh import CacheSettings
 from roadseg_ros.node.topics import output_prefixes
-from roadseg_ros.system import held
 from roadseg_ros.tools.benchmark.drive import render
 from roadseg_ros.tools.benchmark.segmenter_process import SegmenterProcess
 from roadseg_ros.tools.node_process import NodeError, NodeProcess
@@ -246,6 +246,6 @@ def size_name(size: tuple[int, int]) -> str:
 def peak_memory_mb(pid: int) -> float | None:
     """Return the most memory a process ever held, None where the system does not say."""
     try:
-        return round(held(pid).peak_memory_mb * 2**20 / 1e6, 1)
+        return round(system.peak_memory_mb(pid) * 2**20 / 1e6, 1)
     except OSError:
         return None
