@@ -13,6 +13,7 @@ from torchvision.models.detection import MaskRCNN, maskrcnn_resnet50_fpn_v2
 from torchvision.models.detection.backbone_utils import resnet_fpn_backbone
 from torchvision.ops.misc import FrozenBatchNorm2d
 
+from roadseg_ros.checkpoint import CheckpointError, Preprocessing
 from roadseg_ros.models.network import Network
 from roadseg_ros.models.registry import build_network, NETWORKS
 
@@ -74,11 +75,12 @@ class MaskRcnn(Network):
             raise ValueError(f'min_score must be 0.5 to 1, not {min_score}')
         if not 1 <= min_size <= 1333:
             raise ValueError(f'min_size must be 1 to 1333, not {min_size}')
-        self.classes = {int(coco): int(target) for coco, target in classes.items()}
-        if not all(0 < coco < COCO_CLASSES and 0 <= target < num_classes
-                   for coco, target in self.classes.items()):
+        if not (isinstance(classes, Mapping) and all(
+                0 < int(coco) < COCO_CLASSES and type(target) is int and 0 <= target < num_classes
+                for coco, target in classes.items())):
             raise ValueError(f'classes must lead from 1..{COCO_CLASSES - 1} to '
-                             f'0..{num_classes - 1}, not {dict(classes)}')
+                             f'0..{num_classes - 1}, not {classes!r}')
+        self.classes = {int(coco): target for coco, target in classes.items()}
         self.detector = VARIANTS[variant](min_size=min_size, box_score_thresh=min_score)
         self.background = None if background is None else _Background(num_classes, background)
         if self.background is not None:
@@ -142,10 +144,15 @@ class _Background(nn.Module):
         super().__init__()
         try:
             architecture, arguments = description['architecture'], description['arguments']
-            self.swap, self.scale = description['channel_order'] == 'bgr', description['scale']
-            mean, std = description['mean'], description['std']
+            order, scale, mean, std = (description[name] for name in (
+                'channel_order', 'scale', 'mean', 'std'))
         except (KeyError, TypeError) as error:
             raise ValueError(f'the background lacks {error}') from error
+        try:
+            Preprocessing(order, scale, tuple(mean), tuple(std), 1, 1)  # for its checks
+        except (CheckpointError, TypeError) as error:
+            raise ValueError(f"the background's {error}") from error
+        self.swap, self.scale = order == 'bgr', scale
         if architecture not in NETWORKS:
             raise ValueError(f'a background is one of {", ".join(NETWORKS)}, '
                              f'not {architecture!r}')

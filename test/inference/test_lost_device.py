@@ -108,6 +108,22 @@ def test_auto_starts_on_the_cpu_where_the_gpu_has_no_memory(monkeypatch, checkpo
         make_engine(checkpoint, 'cuda', 'auto')
 
 
+def test_auto_gives_every_reason_for_what_it_took(monkeypatch, checkpoint):
+    start = engines._start
+
+    def refuse(engine, checkpoint, device, threads):
+        if (engine, device) == ('torch', 'cpu'):
+            return start(engine, checkpoint, device, threads)
+        raise RuntimeError(f'{engine} is full')
+
+    monkeypatch.setattr(engines, '_start', refuse)
+    monkeypatch.setattr(engines, 'gpu_device', lambda: '/dev/nvidiactl')
+    engine = make_engine(checkpoint, 'auto', 'auto')
+    assert (engine.name, engine.fallback) == (
+        'torch', 'the CUDA device failed (torch is full); engine openvino failed '
+        '(openvino is full)')
+
+
 def test_a_cpu_that_fails_is_the_frames_error(monkeypatch, checkpoint, picture):
     segmenter = Segmenter(checkpoint, device='cpu')
 

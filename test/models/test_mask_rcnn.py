@@ -7,11 +7,18 @@ import torch
 
 from roadseg_ros.checkpoint import Checkpoint, CheckpointError, Preprocessing
 from roadseg_ros.inference.crf import CrfSettings
-from roadseg_ros.inference.engines import EngineError
+from roadseg_ros.inference.engines import EngineError, TORCH_ALONE
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.labels import LabelSpace
 from roadseg_ros.models.mask_rcnn import MaskRcnn
-from roadseg_ros.models.registry import build_network, network_from_checkpoint, state_arrays
+from roadseg_ros.models.registry import (
+    ADAPTED,
+    build_network,
+    network_class,
+    network_from_checkpoint,
+    NETWORKS,
+    state_arrays,
+)
 
 PERSON, BICYCLE, CAR, DOG = 1, 2, 3, 18  # of COCO
 LABELS = LabelSpace(('road', 'car', 'person'), ((1, 1, 1), (2, 2, 2), (3, 3, 3)))
@@ -114,18 +121,21 @@ def test_the_backgrounds_stride_holds(on_background):
 
 
 @torch.no_grad()
-def test_real_detections_come_from_torchvisions_own(network):
+def test_real_detections_come_from_torchvisions_own(monkeypatch, network):
     """Weights as they are, the detector is torchvision's: what it finds is what is painted."""
-    network.detector.roi_heads.score_thresh = 0.0
+    monkeypatch.setattr(network.detector.roi_heads, 'score_thresh', 0.0)
+    monkeypatch.setattr(network, 'classes', {coco: coco % 3 for coco in range(1, 91)})
     image = torch.rand(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-    try:
-        instances = network.detector([image[0]])[0]
-        ids = network(image).argmax(1)[0]
-    finally:
-        network.detector.roi_heads.score_thresh = 0.5
-    assert len(instances['scores'])
-    assert set(instances) == {'boxes', 'labels', 'scores', 'masks'}
-    assert instances['masks'].shape[2:] == ids.shape == (64, 96)
+    instances = network.detector([image[0]])[0]
+    probabilities = network(image)[0].exp()
+    ids, sureness = torch.full((64, 96), NOTHING), torch.zeros(64, 96)
+    for label, score, mask in zip(*(instances[name] for name in ('labels', 'scores', 'masks'))):
+        inside = (mask[0] > 0.5) & (score > sureness)
+        ids[inside], sureness[inside] = label % 3, score
+    assert len(set(ids.unique().tolist()) - {NOTHING}) > 1
+    found = probabilities[:3].max(0)
+    assert torch.equal(torch.where(found.values > 1e-5, found.indices, NOTHING), ids)
+    torch.testing.assert_close(probabilities[NOTHING], 1 - sureness)
 
 
 def test_it_is_not_trained(network):
@@ -142,6 +152,17 @@ def test_it_is_not_trained(network):
     ({'min_size': 100000}, 'min_size must be 1 to 1333, not 100000'),
     ({'classes': {'3': 3}}, r'classes must lead from 1..90 to 0..2'),
     ({'classes': {'car': 1}}, 'invalid literal'),
+    ({'classes': []}, r'classes must lead from 1..90 to 0..2, not \[\]'),
+    ({'classes': '3'}, "classes must lead from 1..90 to 0..2, not '3'"),
+    ({'classes': None}, 'classes must lead from 1..90 to 0..2, not None'),
+    ({'classes': {'3': 1.5}}, r"classes must lead from 1..90 to 0..2, not {'3': 1.5}"),
+    ({'classes': {'3': float('inf')}}, 'classes must lead from 1..90 to 0..2'),
+    ({'background': {**BACKGROUND, 'channel_order': 'zzz'}},
+     "the background's channel order is rgb or bgr, not 'zzz'"),
+    ({'background': {**BACKGROUND, 'scale': 'x'}}, "background's scale is a positive number"),
+    ({'background': {**BACKGROUND, 'std': [0, 0, 0]}}, "the background's mean and std are three"),
+    ({'background': {**BACKGROUND, 'mean': [0, 0]}}, "the background's mean and std are three"),
+    ({'background': {**BACKGROUND, 'mean': None}}, "'NoneType' object is not iterable"),
     ({'background': {**BACKGROUND, 'architecture': 'mask_rcnn'}}, 'a background is one of .*not'),
     ({'background': {'architecture': 'u_lite'}}, "the background lacks 'arguments'"),
     ({'background': {**BACKGROUND, 'arguments': {'num_classes': 4, 'channels': [4, 8, 8, 8]}}},
@@ -237,10 +258,27 @@ def test_a_graph_is_not_recorded(checkpoint, picture, detections, monkeypatch):
 
 
 @pytest.mark.parametrize('engine', ['openvino', 'openvino_int8'])
-def test_openvino_says_that_it_cannot(checkpoint, engine):
+def test_openvino_says_that_it_cannot(checkpoint, engine, caplog, monkeypatch, tmp_path):
     """Traced, the network would answer as for the picture that it was traced with."""
-    with pytest.raises(EngineError, match='cannot convert mask_rcnn, .*; use engine torch'):
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
+    with caplog.at_level('INFO'), pytest.raises(
+            EngineError, match=f'{engine} cannot convert mask_rcnn, .*; use engine torch'):
         Segmenter(checkpoint, device='cpu', engine=engine)
+    assert not caplog.records and not list(tmp_path.iterdir())
+
+
+def test_torch_is_what_auto_takes_and_no_fallback(checkpoint, caplog):
+    """Nothing better is there, so that nothing is tried and nothing is wrong."""
+    with caplog.at_level('INFO'):
+        segmenter = Segmenter(checkpoint, device='cpu')
+    assert (segmenter.engine, segmenter.fallback) == ('torch', None)
+    assert not caplog.records
+
+
+def test_the_engines_know_whom_they_cannot_trace():
+    """What is known without torch is what the classes say."""
+    assert {name for name in (*NETWORKS, *ADAPTED) if not network_class(name).traceable} == {
+        *TORCH_ALONE}
 
 
 def test_tensors_bound_what_is_built(checkpoint):

@@ -27,6 +27,8 @@ ENGINE_CLASSES = {
     'openvino_int8': 'quantization.OpenVinoInt8Engine',
 }
 ENGINES = ('auto', *ENGINE_CLASSES)
+# networks whose class says that it is not traceable, known here without torch
+TORCH_ALONE = ('mask_rcnn',)
 
 
 class EngineError(RuntimeError):
@@ -165,18 +167,8 @@ def make_engine(checkpoint: Checkpoint, device: str, engine: str,
             if device != 'auto' or isinstance(error, EngineError):
                 raise
             no_gpu = f'the CUDA device failed ({" ".join(str(error).split())})'
-    if find_spec('openvino') is None:
-        started = _start('torch', checkpoint, 'cpu', threads)
-    else:
-        try:
-            started = _start('openvino', checkpoint, 'cpu', threads)
-        except CheckpointError:
-            raise
-        except Exception as error:  # a network or machine that OpenVINO cannot do
-            started = _start('torch', checkpoint, 'cpu', threads)
-            started.fallback = f'engine openvino failed ({" ".join(str(error).split())})'
-            return started
-    started.fallback = no_gpu
+    started = _start_on_cpu(checkpoint, threads)
+    started.fallback = '; '.join(filter(None, (no_gpu, started.fallback))) or None
     return started
 
 
@@ -218,6 +210,20 @@ def _not_on(engine: Engine, policy: str) -> EngineError:
     """Return the refusal of a policy that takes torch."""
     return EngineError(f'cache policy {policy} runs on engine torch alone, not on {engine.name}; '
                        'start with engine torch, or use policy warp')
+
+
+def _start_on_cpu(checkpoint: Checkpoint, threads: int | None) -> Engine:
+    """Start openvino where it is and can run the network, else torch."""
+    if find_spec('openvino') is None or checkpoint.architecture in TORCH_ALONE:
+        return _start('torch', checkpoint, 'cpu', threads)
+    try:
+        return _start('openvino', checkpoint, 'cpu', threads)
+    except CheckpointError:
+        raise
+    except Exception as error:  # a network or machine that OpenVINO cannot do
+        started = _start('torch', checkpoint, 'cpu', threads)
+        started.fallback = f'engine openvino failed ({" ".join(str(error).split())})'
+        return started
 
 
 def _start(engine: str, checkpoint: Checkpoint, device: str, threads: int | None) -> Engine:

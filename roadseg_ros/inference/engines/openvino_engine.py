@@ -20,7 +20,7 @@ import warnings
 import numpy as np
 
 from roadseg_ros.checkpoint import Checkpoint
-from roadseg_ros.inference.engines import EngineError
+from roadseg_ros.inference.engines import EngineError, TORCH_ALONE
 
 # Its telemetry would write to the home folder and try to report usage
 sys.modules['openvino_telemetry'] = None  # type: ignore[assignment]
@@ -44,7 +44,7 @@ class OpenVinoEngine:
     :param device: 'auto' or 'cpu'.
     :param precision: 'bf16' or 'f32'; None = the narrowest the processor computes natively.
     :param threads: at most so many; None = one for each core.
-    :raises EngineError: another device.
+    :raises EngineError: another device, or a network that cannot be converted.
     :raises CheckpointError: the checkpoint does not fit its network.
     """
 
@@ -56,6 +56,9 @@ class OpenVinoEngine:
         if device not in ('auto', 'cpu'):
             raise EngineError(f'engine {self.name} runs on the CPU only, not on {device!r}; '
                               'use device cpu or auto, or engine torch')
+        if checkpoint.architecture in TORCH_ALONE:
+            raise EngineError(f'engine {self.name} cannot convert {checkpoint.architecture}, '
+                              'where what is computed depends on the picture; use engine torch')
         self.fallback: str | None = None
         self._code_folder = ''  # where compiled code is kept; '' = nowhere
         self._model = self._load(checkpoint)
@@ -189,9 +192,6 @@ def _convert(checkpoint: Checkpoint) -> Any:
     from roadseg_ros.models.registry import network_from_checkpoint
 
     network = network_from_checkpoint(checkpoint)
-    if not network.traceable:
-        raise EngineError(f'engine openvino cannot convert {checkpoint.architecture}, where what '
-                          'is computed depends on the picture; use engine torch')
     stride = network.input_stride
     module = FrameModule(network, checkpoint.preprocessing).eval()
     example = torch.zeros((1, 2 * stride, 3 * stride, 3), dtype=torch.uint8)
