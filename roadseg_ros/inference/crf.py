@@ -65,15 +65,17 @@ def refine(frame: np.ndarray, probabilities: np.ndarray, settings: CrfSettings) 
     :return: (C, H, W) float32 probabilities, which add up to 1.
     """
     classes, height, width = probabilities.shape
-    kernels = [(settings.bilateral_weight, _Bilateral(frame, settings)),
-               (settings.spatial_weight, _Spatial((height, width), settings))]
+    kernels: list[tuple[float, _Kernel]] = []
+    if settings.bilateral_weight:
+        kernels.append((settings.bilateral_weight, _Bilateral(frame, settings)))
+    if settings.spatial_weight:
+        kernels.append((settings.spatial_weight, _Spatial((height, width), settings)))
     unary = np.log(np.maximum(probabilities, LEAST_PROBABILITY)).reshape(classes, -1).T
     belief = _softmax(unary)
     for _ in range(settings.iterations):
         scores = unary.copy()
         for weight, kernel in kernels:
-            if weight:
-                scores += weight * kernel.normalized(belief)
+            scores += weight * kernel.normalized(belief)
         belief = _softmax(scores)
     return np.ascontiguousarray(belief.T).reshape(classes, height, width)
 

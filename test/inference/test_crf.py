@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from roadseg_ros.inference import crf
 from roadseg_ros.inference.crf import CrfSettings, refine, refined_labels
 from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.inference.refresh import CacheSettings, POLICIES
@@ -83,6 +84,17 @@ def test_borders_move_to_those_of_the_frame():
     assert (probabilities.argmax(0)[:, 20] == 0).all()
     found = refine(frame, probabilities, SETTINGS['of DeepLab v2']).argmax(0)
     np.testing.assert_array_equal(found, np.broadcast_to(np.arange(32) >= 16, (24, 32)))
+
+
+@pytest.mark.parametrize('name, weight', [('_Bilateral', 'bilateral_weight'),
+                                          ('_Spatial', 'spatial_weight')])
+def test_a_kernel_without_weight_is_not_built(monkeypatch, scene, name, weight):
+    """The bilateral one's lattice takes longer than all else."""
+    frame, _, probabilities = scene
+    settings = CrfSettings(**{weight: 0})
+    wanted = by_all_pairs(frame, probabilities, settings).argmax(0)
+    monkeypatch.setattr(crf, name, None)
+    assert (refine(frame, probabilities, settings).argmax(0) == wanted).mean() > 0.97
 
 
 def test_without_weights_nothing_changes(scene):
