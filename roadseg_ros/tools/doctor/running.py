@@ -144,29 +144,23 @@ def _see(onlooker: Onlooker, name: str) -> Seen:
     if state == 'active':
         onlooker.wait(lambda: ours(node.get_subscriptions_info_by_topic)
                       and ours(node.get_publishers_info_by_topic), DISCOVERY_SEC)
-    limit = _parameter(onlooker, name, 'max_image_pixels')
-    return Seen(name, state, _cameras(onlooker, name),
+    answer = onlooker.ask(GetParameters, f'{name}/get_parameters', GetParameters.Request(
+        names=['image_topics', 'max_image_pixels']), ANSWER_SEC)
+    topics, limit = ((answer.values[0].string_array_value, answer.values[1].integer_value)
+                     if answer and answer.values else ((), None))
+    return Seen(name, state, _cameras(topics, name),
                 ours(node.get_subscriptions_info_by_topic),
-                ours(node.get_publishers_info_by_topic), limit and limit.integer_value)
+                ours(node.get_publishers_info_by_topic), limit)
 
 
-def _cameras(onlooker: Onlooker, name: str) -> dict[str, Named]:
-    """Return the image topics that a node's parameters name, by their mask topics."""
-    value = _parameter(onlooker, name, 'image_topics')
-    topics = value.string_array_value if value else ()
+def _cameras(topics: Sequence[str], name: str) -> dict[str, Named]:
+    """Return the image topics that a node's parameter names, by their mask topics."""
     try:
         return {_full(f'{prefix}/mask', name): Named(_full(topic, name), topic)
                 for topic, prefix in output_prefixes(topics).items()}
     # which is why the node is not configured, as its log says
     except (ValueError, InvalidTopicNameException):
         return {}
-
-
-def _parameter(onlooker: Onlooker, node: str, name: str) -> Any:
-    """Return the ParameterValue of a node's parameter, None where it does not answer."""
-    answer = onlooker.ask(GetParameters, f'{node}/get_parameters',
-                          GetParameters.Request(names=[name]), ANSWER_SEC)
-    return next(iter(answer.values), None) if answer else None
 
 
 def _full(topic: str, name: str) -> str:

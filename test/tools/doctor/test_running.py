@@ -19,7 +19,6 @@ pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 ins
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
-from rcl_interfaces.msg import ParameterValue  # noqa: E402
 from rcl_interfaces.srv import GetParameters  # noqa: E402
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile  # noqa: E402
 from rclpy.qos import QoSReliabilityPolicy as Reliability
@@ -129,11 +128,16 @@ def test_a_listener_that_cannot_be_reached_is_a_warning(running: NodeProcess, dr
         '/driver asks for transient_local')
 
 
-def test_a_node_is_asked_for_its_limit(running: NodeProcess) -> None:
+def test_a_node_is_asked_for_its_parameters_at_once(
+        running: NodeProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
     with Onlooker() as onlooker:
+        ask = onlooker.ask
+        monkeypatch.setattr(onlooker, 'ask', lambda *what: asked.append(what[0]) or ask(*what))
         node, = (running_nodes._see(onlooker, name)
                  for name in running_nodes._node_names(onlooker))
-    assert node.max_image_pixels == LIMIT
+    assert node.max_image_pixels == LIMIT and '/front/segmentation/mask' in node.cameras
+    assert asked.count(GetParameters) == 1
 
 
 def test_a_paused_node_says_so(running: NodeProcess) -> None:
@@ -204,21 +208,15 @@ def test_no_node_is_a_failure_only_where_one_is_asked_about(
     assert 'nobody publishes this topic, nor any other image' in checks['frames'][0].message
 
 
-def named(*topics: str) -> SimpleNamespace:
-    """Return an onlooker of a node that has these in its parameter image_topics."""
-    answer = GetParameters.Response(values=[ParameterValue(string_array_value=topics)])
-    return SimpleNamespace(ask=lambda *_: answer)
-
-
 @pytest.mark.parametrize('topic', ['/a b/x', '/1cam/x', '{foo}/x', '/cam//x', 'cam/', ''])
 def test_a_name_that_is_none_names_no_camera(topic: str) -> None:
-    assert running_nodes._cameras(named('/front/image', topic), '/roadseg') == {}
+    assert running_nodes._cameras(['/front/image', topic], '/roadseg') == {}
 
 
 @pytest.mark.parametrize('name, mask', [
     ('/roadseg', '/camera/segmentation/mask'), ('/car/roadseg', '/car/camera/segmentation/mask')])
 def test_what_the_node_says_of_a_relative_topic_is_found(name: str, mask: str) -> None:
-    cameras = running_nodes._cameras(named('camera/image_raw'), name)
+    cameras = running_nodes._cameras(['camera/image_raw'], name)
     topic = mask.replace('segmentation/mask', 'image_raw')
     assert {mask: topic} == {mask: camera.topic for mask, camera in cameras.items()}
     node = running_nodes.Seen(name, 'active', cameras, (), (mask,))
