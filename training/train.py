@@ -31,7 +31,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from roadseg_ros.checkpoint import Preprocessing
 from roadseg_ros.inference.recurrence import RECURRENT_NETWORKS
 from roadseg_ros.labels import load_label_space
-from roadseg_ros.models.network import Recurrent
+from roadseg_ros.models.network import Network, Recurrent
 from roadseg_ros.models.registry import build_network
 from training.callbacks import (
     ExportCheckpoint,
@@ -60,7 +60,7 @@ def make_task(recipe: Recipe, train: Joined) -> SegmentationTask:
     :param recipe: the recipe.
     :param train: the training data, read once where class weights come from it.
     :raises ValueError: a name in the recipe is unknown (the message lists the known ones), or
-        the crop does not fit the network.
+        the crop does not fit the network, or the normalization its ImageNet weights.
     """
     labels = load_label_space(recipe.labels)
     network = build_network(recipe.architecture,
@@ -72,6 +72,8 @@ def make_task(recipe: Recipe, train: Joined) -> SegmentationTask:
     if recipe.clip > 1 and not isinstance(network, Recurrent):
         raise RunError(f'clip: {recipe.clip} needs a recurrent network '
                        f'({", ".join(RECURRENT_NETWORKS)}), which {recipe.architecture} is not')
+    if recipe.pretrained == 'imagenet':
+        check_normalization(recipe, network)
     if recipe.initial_std is not None:
         initialize(network, recipe.initial_std)
     if recipe.pretrained is not None:
@@ -80,6 +82,22 @@ def make_task(recipe: Recipe, train: Joined) -> SegmentationTask:
                                   *recipe.frame_size)
     loss = make_loss(recipe.loss, len(labels), train.masks)
     return SegmentationTask(network, recipe, labels, preprocessing, loss)
+
+
+def check_normalization(recipe: Recipe, network: Network) -> None:
+    """
+    Ask whether frames are prepared as ImageNet's weights for an encoder of timm want them.
+
+    :param recipe: its normalization is asked about.
+    :param network: of the recipe; one without such an encoder is fine.
+    :raises RunError: they are not; the message names the normalization that is wanted.
+    """
+    known = getattr(getattr(network, 'encoder', None), 'pretrained_cfg', {})  # timm's alone
+    wanted = [name for name, values in NORMALIZATIONS.items()
+              if values == (known.get('mean'), known.get('std'))]
+    if wanted and recipe.normalization not in wanted:
+        raise RunError(f'pretrained: imagenet gives {known["architecture"]} weights that want '
+                       f'normalization: {wanted[0]}, not {recipe.normalization}')
 
 
 def train(recipe: Recipe, folder: Path, *, config_name: str = '', resume: bool = False,

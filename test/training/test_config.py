@@ -1,21 +1,26 @@
 """Recipes: every shipped one parses, and mistakes are named."""
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from roadseg_ros.labels import load_label_space
-from roadseg_ros.models.registry import NETWORKS
+from roadseg_ros.models.registry import build_network, NETWORKS
 from training.config import (
     Augmentation,
     AUGMENTATION_CHECKS,
     ConfigError,
     load_recipe,
+    NORMALIZATIONS,
     Recipe,
     RECIPE_CHECKS,
 )
 from training.datasets import DATASETS
 from training.losses import LOSSES
+from training.run_folder import RunError
+from training.task import OPTIMIZERS, SCHEDULES
+from training.train import check_normalization
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / 'training' / 'configs').glob('*.yaml'))
 REQUIRED = ('architecture: u_lite\narguments: {}\nlabels: camvid\ntrain: [{dataset: a}]\n'
@@ -109,6 +114,32 @@ def test_values_that_do_not_fit_are_named(tmp_path, line, reason):
     with pytest.raises(ConfigError) as caught:
         load_recipe(path)
     assert reason in str(caught.value) and str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize('path', CONFIGS, ids=lambda path: path.stem)
+def test_shipped_recipes_prepare_frames_as_their_first_weights_want_them(path):
+    """Those from ImageNet are not refused, and with the other normalization would be."""
+    recipe = load_recipe(path)
+    if recipe.pretrained != 'imagenet':
+        return
+    labels = load_label_space(recipe.labels)
+    with torch.device('meta'):
+        network = build_network(recipe.architecture,
+                                {**recipe.arguments, 'num_classes': len(labels)})
+    check_normalization(recipe, network)
+    if hasattr(network.encoder, 'pretrained_cfg'):
+        other, = NORMALIZATIONS.keys() - {recipe.normalization}
+        with pytest.raises(RunError, match=f'normalization: {recipe.normalization}, not {other}'):
+            check_normalization(replace(recipe, normalization=other), network)
+    else:  # VGG16, which is torchvision's
+        assert recipe.normalization == 'imagenet'
+
+
+@pytest.mark.parametrize('field, table', [('optimizer', OPTIMIZERS), ('schedule', SCHEDULES)])
+def test_what_a_recipe_may_name_is_what_there_is(field, table):
+    """Its check, which does not import torch, knows the names of the table that is used."""
+    _, _, names = RECIPE_CHECKS[field].wanted.partition('one of ')
+    assert set(names.split(', ')) == set(table)
 
 
 def test_every_field_is_checked():
