@@ -122,7 +122,11 @@ def _ids(labels: LabelSpace, classes: Mapping[str, Sequence[str]]) -> dict[str, 
             if category not in CATEGORIES[1:] or category == 'N/A':
                 known = ', '.join(one for one in CATEGORIES[1:] if one != 'N/A')
                 raise AdaptError(f'COCO has no category {category!r}, only {known}')
-            ids[str(CATEGORIES.index(category))] = labels.names.index(name)
+            coco = str(CATEGORIES.index(category))
+            if coco in ids:
+                raise AdaptError(f'{category!r} is given to {labels.names[ids[coco]]} and again '
+                                 f'to {name}')
+            ids[coco] = labels.names.index(name)
     if not ids:
         raise AdaptError(f'no category of COCO is one of the classes {", ".join(labels.names)}: '
                          'say which is which by --classes')
@@ -169,12 +173,23 @@ def _parser() -> argparse.ArgumentParser:
     add('--background', type=Path, metavar='CHECKPOINT',
         help='network that says what is where no instance is')
     add('--labels', help='label space where there is no background: a name or a .yaml file')
-    add('--classes', metavar='MAPPING', type=yaml.safe_load,
+    add('--classes', metavar='MAPPING',
         help="which categories each class takes, such as '{car: [car, truck, bus]}'")
     add('--min-score', type=float, default=0.5, help='least score of an instance (default: 0.5)')
     add('--height', type=int, metavar='PIXELS',
         help=f"height to work at (default: the background's, or {HEIGHT})")
     return parser
+
+
+def _mapping(text: str) -> Mapping[str, Any]:
+    """Read what --classes is given."""
+    try:
+        classes = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise AdaptError(f'--classes is no YAML: {error}') from error
+    if not isinstance(classes, Mapping):
+        raise AdaptError(f'--classes is a mapping, not {classes!r}')
+    return classes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -185,11 +200,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise AdaptError('give either --background or --labels')
         if options.out.suffix != '.safetensors' or options.out.exists():
             raise AdaptError(f'--out is a new .safetensors file, not {options.out}')
-        if not isinstance(options.classes, (Mapping, type(None))):
-            raise AdaptError(f'--classes is a mapping, not {options.classes!r}')
+        classes = None if options.classes is None else _mapping(options.classes)
         background = options.background and load_checkpoint(options.background)
         labels = background.labels if background else load_label_space(options.labels)
-        checkpoint = adapt(options.file, labels, options.classes, background, options.min_score,
+        checkpoint = adapt(options.file, labels, classes, background, options.min_score,
                            options.height)
         options.out.parent.mkdir(parents=True, exist_ok=True)
         checkpoint.save(options.out)

@@ -39,6 +39,14 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     except (OSError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
         reason = str(error).partition('\n')[0]
         raise PretrainedError(f'cannot read {file}: {reason}') from error
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise PretrainedError(f'cannot read {file}: it is no state dict')
+    except Exception as error:  # whatever damaged bytes make torch's unpickler stumble over
+        raise PretrainedError(f'cannot read {file}: it is damaged ({error!r})') from error
+    if not isinstance(state, dict):
+        raise PretrainedError(f'cannot read {file}: it holds a {type(state).__name__} instead of '
+                              'tensors by name')
+    others = [f'{name!r} ({type(value).__name__})' for name, value in state.items()
+              if not (isinstance(name, str) and isinstance(value, Tensor))]
+    if others:
+        raise PretrainedError(f'cannot read {file}: it holds {", ".join(others[:3])} instead of '
+                              'tensors by name alone')
     return state

@@ -153,7 +153,10 @@ def without(state, part):
      r'features.5.weight is \(9, 4, 3, 3\), wanted \(6, 4, 3, 3\)'),
     ('fcn8s', lambda: without(vgg16()[1], 'features.5.bias'), "does not fit .*features.5.bias"),
     ('fcn8s', lambda: {}, 'does not fit Fcn8s: 0 convolutions'),
-    ('fcn8s', lambda: [torch.zeros(1)], 'cannot read .*: it is no state dict'),
+    ('fcn8s', lambda: [torch.zeros(1)], 'cannot read .*: it holds a list instead of tensors by'),
+    ('fcn8s', lambda: {'state_dict': vgg16()[1], 'epoch': 3},
+     r"it holds 'state_dict' \(dict\), 'epoch' \(int\) instead of tensors by name"),
+    ('fcn8s', lambda: {1: torch.zeros(1)}, r'it holds 1 \(Tensor\) instead of tensors by name'),
 ])
 def test_a_file_of_another_network_is_named(tmp_path, name, content, message):
     torch.save(content(), tmp_path / 'weights.pth')
@@ -162,7 +165,9 @@ def test_a_file_of_another_network_is_named(tmp_path, name, content, message):
     assert '\n' not in str(caught.value) and 'weights.pth' in str(caught.value)
 
 
-@pytest.mark.parametrize('content', [None, b'not torch'])
+# the last three: torch's unpickler raises IndexError, KeyError and struct.error
+@pytest.mark.parametrize('content', [None, b'not torch', b'\x80\x02.', b'\x80\x02h\x01.',
+                                     b'\x80\x02M'])
 def test_a_file_that_cannot_be_read_is_named(tmp_path, content):
     if content is not None:
         (tmp_path / 'weights.pth').write_bytes(content)

@@ -91,7 +91,7 @@ def test_through_the_commands(files, tmp_path, checkpoint_path, checkpoint, pict
     assert roadseg(['check', str(out), '--device', 'cpu', '--json']) == 0
     report = json.loads(capsys.readouterr().out)
     assert (report['architecture'], report['engine']) == ('mask_rcnn', 'torch')
-    assert 'cannot convert mask_rcnn' in report['fallback']
+    assert report['fallback'] is None
     cv2.imwrite(str(tmp_path / 'street.png'), picture)
     assert roadseg(['segment', str(tmp_path / 'street.png'), '--checkpoint', str(out),
                     '--device', 'cpu', '--out', str(tmp_path / 'masks')]) == 0
@@ -171,7 +171,7 @@ def test_files_that_are_something_else(tmp_path, models, capsys):
             ({**first, narrow: torch.zeros(91, 7)}, f'size mismatch for {narrow}'),
             (lost, f'Missing key(s) in state_dict: "{narrow}"'),
             ({**first, 'stray': torch.zeros(1)}, 'Unexpected key(s) in state_dict: "stray"'),
-            ([torch.zeros(1)], 'it is no state dict')):
+            ([torch.zeros(1)], 'it holds a list instead of tensors by name')):
         file = tmp_path / 'other.pth'
         torch.save(state, file)
         assert main([str(file), '--labels', 'camvid', '--out', str(tmp_path / 'x.safetensors')]
@@ -187,6 +187,10 @@ def test_files_that_are_something_else(tmp_path, models, capsys):
     (['--labels', 'mars'], "no label space 'mars'"),
     (['--labels', 'kitti_road'], 'say which is which by --classes'),
     (['--labels', 'camvid', '--classes', 'car'], "--classes is a mapping, not 'car'"),
+    (['--labels', 'camvid', '--classes', '{car: [car'], '--classes is no YAML: '),
+    (['--labels', 'camvid', '--classes', ''], '--classes is a mapping, not None'),
+    (['--labels', 'cityscapes', '--classes', '{car: [truck], bus: [truck]}'],
+     "'truck' is given to car and again to bus"),
     (['--labels', 'camvid', '--classes', '{lorry: [truck]}'], "'lorry' is none of the classes"),
     (['--labels', 'camvid', '--classes', '{car: [lorry]}'], "COCO has no category 'lorry', only"),
     (['--labels', 'camvid', '--classes', '{car: truck}'], 'a list of categories for each class'),
