@@ -32,10 +32,12 @@ def free_road(mask, k, height, pitch, road):
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument('--camera', default='/camera', help='namespace of the camera')
-parser.add_argument('--height', type=float, required=True, help='metres above the ground')
+parser.add_argument('--height', type=float, required=True, help='metres above the ground, > 0')
 parser.add_argument('--pitch', type=float, default=0.0, help='radians below the horizon')
 parser.add_argument('--road', type=int, nargs='+', default=[3], help='class ids of the road')
 options = parser.parse_args()
+if options.height <= 0:
+    parser.error('--height is metres above the ground, more than 0')
 rclpy.init()
 node, infos = rclpy.create_node('stop_line'), deque(maxlen=1)
 

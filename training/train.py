@@ -218,6 +218,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f'training.train: {_one_line(error)}', file=sys.stderr)
         return 2
+    except (KeyboardInterrupt, SystemExit) as error:
+        # Lightning makes the first into the second
+        if KeyboardInterrupt not in (type(error), type(error.__context__)):
+            raise
+        way = ('--resume goes on after the last whole epoch' if (folder / 'last.ckpt').exists()
+               else 'no epoch was finished, so --resume begins anew')
+        print(f'training.train: interrupted; {way}', file=sys.stderr)
+        return 130
     if task.trainer.is_global_zero:
         print(f'the node loads {folder / "last.safetensors"} (parameter checkpoint)')
     return 0

@@ -27,7 +27,8 @@ for people, on topics beside each camera. Runs until Ctrl-C.
 
 README.md has the tables of parameters, topics and services; `roadseg doctor` says from outside
 why no mask comes.
-Exit status: 0 on Ctrl-C or SIGTERM, 1 a package is missing, 2 the parameter file cannot be read.
+Exit status: 0 on Ctrl-C or SIGTERM, 1 a package is missing, 2 an argument is not understood or the
+parameter file cannot be read.
 """
 # after an interrupt, until the process ends whatever it is at: two seconds are what it may take
 GRACE_SEC = 1.5
@@ -44,6 +45,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         import cv2
         import rclpy
+        from rclpy.utilities import remove_ros_args
 
         from roadseg_ros.node.allocator import keep_freed_memory
         from roadseg_ros.node.lifecycle import spin
@@ -61,6 +63,10 @@ def main(args: Sequence[str] | None = None) -> int:
         # rclpy's own handlers only end the waiting for frames, not the loading of weights
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
+        _, *unknown = remove_ros_args(['segmentation_node', *given])
+        if unknown:  # a parameter file that nobody reads would be found out on the road
+            raise RuntimeError(f'unknown argument {unknown[0]!r}; parameters come after '
+                               '--ros-args (see --help)')
         rclpy.init(args=args)
     except KeyboardInterrupt:
         _leave()

@@ -57,3 +57,13 @@ def test_a_parameter_file_that_is_not_there(domain_id):
     line = done.stderr.splitlines()[-1]  # rcl says its own before
     assert done.returncode == 2 and 'Traceback' not in done.stderr
     assert line.startswith('segmentation_node: ') and 'gone' in line
+
+
+@pytest.mark.parametrize('arguments, named', [
+    (('--params-file', 'my.yaml'), '--params-file'), (('--device', 'cpu'), '--device'),
+    (('--ros-args', '-p', 'device:=cpu', '--', 'cpu'), 'cpu')])
+def test_parameters_that_ros_would_not_see_are_refused(arguments, named):
+    done = run(['-m', 'roadseg_ros.node.segmentation_node'], *arguments)
+    assert done.returncode == 2
+    assert done.stderr == (f'segmentation_node: unknown argument {named!r}; parameters come after '
+                           '--ros-args (see --help)\n')

@@ -1,6 +1,10 @@
 """The node as its own process: frames in over DDS, masks and words out."""
 from array import array
+from pathlib import Path
 import pickle
+import re
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -22,6 +26,7 @@ from roadseg_ros.overlay import blend  # noqa: E402
 LEFT, RIGHT = '/cam/left', '/cam/right/compressed'
 LEFT_OUT, RIGHT_OUT = '/cam/segmentation/left', '/cam/segmentation/right'
 CAMERA, OUT = '/camera/image_raw', '/camera/segmentation'
+README = Path(__file__).resolve().parents[2] / 'README.md'
 BEST_EFFORT = QoSProfile(depth=2, reliability=Reliability.BEST_EFFORT)
 
 
@@ -226,6 +231,21 @@ def test_enable_pauses_and_goes_on(peer, talk, picture):
     assert peer.call(SetBool, '/roadseg/enable', data=True).success
     assert peer.exchange(talk.left, peer.image(picture), talk.left_masks)
     assert peer.answer(message, talk.left_masks) is None
+
+
+def test_the_readmes_calls_without_ros2(peer, node):
+    """Its Python pauses and sets parameters, as it stands there."""
+    example, = re.findall(r'```python\n(.*?)```', README.read_text(), re.DOTALL)
+    try:
+        done = subprocess.run([sys.executable, '-c', example], text=True, capture_output=True,
+                              timeout=60, check=True)
+        enabled, changed = done.stdout.splitlines()
+        assert 'success=True' in enabled and "message='enabled'" in enabled
+        assert 'successful=True' in changed
+        answer = peer.call(Trigger, '/roadseg/reset_cache')
+        assert 'cache.policy is off' not in answer.message
+    finally:
+        assert peer.set_parameter('cache.policy', 'off') == (True, '')
 
 
 def test_reset_cache_answers(peer, node):

@@ -1,6 +1,7 @@
 """A small training run from end to end: what it writes, and that resuming changes nothing."""
 from dataclasses import asdict
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -37,13 +38,13 @@ class Interruption(Exception):
 class StopAfterEpochs(Callback):
     """Stop as a killed process would, once the first epochs are behind."""
 
-    def __init__(self, epochs=1):
-        self.epochs = epochs
+    def __init__(self, epochs=1, kind=Interruption):
+        self.epochs, self.kind = epochs, kind
 
     def on_train_batch_start(self, trainer, task, batch, index):
         """Raise in the middle of the next epoch."""
         if trainer.current_epoch == self.epochs and index == 1:
-            raise Interruption
+            raise self.kind
 
 
 def run(folder, *arguments, **changes):
@@ -146,6 +147,22 @@ def test_rare_validation_keeps_a_checkpoint_of_every_epoch(tmp_path, monkeypatch
     with pytest.raises(Interruption):
         run(tmp_path / 'run', validate_every=3)
     assert (tmp_path / 'run' / 'last.ckpt').is_file()
+
+
+@pytest.mark.parametrize('epochs, way', [
+    (0, 'no epoch was finished, so --resume begins anew'),
+    (1, '--resume goes on after the last whole epoch')])
+def test_an_interrupt_says_how_to_go_on(tmp_path, monkeypatch, capsys, epochs, way):
+    """Ctrl-C in an epoch is exit status 130 and a line, and the line is true."""
+    callbacks = train_module._callbacks
+    handler = signal.getsignal(signal.SIGINT)  # which Lightning takes away
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, '_callbacks', lambda *arguments: [
+            *callbacks(*arguments), StopAfterEpochs(epochs, KeyboardInterrupt)])
+        assert run(tmp_path / 'run') == 130
+    signal.signal(signal.SIGINT, handler)
+    assert capsys.readouterr().err.splitlines()[-1] == f'training.train: interrupted; {way}'
+    assert run(tmp_path / 'run', '--resume') == 0
 
 
 def test_early_stopping_ends_a_run_that_does_not_get_better(tmp_path):
