@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+import logging
 import os
 from pathlib import Path
 import subprocess
@@ -152,6 +153,7 @@ def _make_trainer(recipe: Recipe, folder: Path, callbacks: list[Callback], accel
             plugins=[AtomicCheckpointIO()],
             logger=TensorBoardLogger(folder, name='', version='tensorboard'),
             log_every_n_steps=10, callbacks=callbacks, num_sanity_val_steps=0,
+            enable_model_summary=False,
             use_distributed_sampler=False)  # the data deals itself out
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise RunError(f'--accelerator {accelerator} --devices {devices}: {error}') from error
@@ -211,6 +213,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument('--accelerator', default='auto', help='auto, cpu or gpu')
     options = parser.parse_args(arguments)
     folder = options.out or Path('runs') / options.config.stem
+    # Lightning tells of its own workings there, and advertises a service
+    logging.getLogger('pytorch_lightning').setLevel(logging.WARNING)
     try:
         task = train(load_recipe(options.config), folder, config_name=options.config.stem,
                      resume=options.resume, devices=options.devices,
