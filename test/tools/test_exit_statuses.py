@@ -86,7 +86,7 @@ def test_a_command_ends_with_what_the_table_says(ends, command, status, meaning)
                          ids=lambda module: module.__name__.rpartition('.')[2])
 def test_what_all_commands_share(monkeypatch, capsys, module):
     """2 is what the user can mend, in one line; 130 and 143 are an interrupt."""
-    assert 'Exit status 2 is what\nyou can mend' in SECTION
+    assert 'Exit status 2 is what you can mend' in ' '.join(SECTION.split())
     assert '130 and 143 are an interrupt' in SECTION
     command = module.__name__.rpartition('.')[2]
     arguments = [command, *{'segment': ['in', '--out', 'out'], 'check': ['file']}.get(command, ())]
