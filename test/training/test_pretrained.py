@@ -12,7 +12,7 @@ from training.weight_files import PretrainedError
 NONE_FOR_U_LITE = (
     'ULite takes no weights of others; those that do: on VGG16 deeplab_large_fov, fcn16s, fcn32s, '
     'fcn8s, segnet; on an encoder of timm deeplab_v2, deeplab_v3, deeplab_v3_plus, fast_fcn, '
-    'gated_scnn, gcn, ksac, swiftnet, unet$')
+    'gated_scnn, gcn, ksac, net_warp, stfcn, swiftnet, unet$')
 
 
 def test_a_checkpoint_fills_all_that_fits(checkpoint_path):
