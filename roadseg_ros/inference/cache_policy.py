@@ -14,6 +14,8 @@ from roadseg_ros.inference.optical_flow import flow_picture, FlowEstimator, Moti
 from roadseg_ros.inference.prediction import Prediction
 from roadseg_ros.inference.refresh import CacheSettings, key_is_due
 
+Prepare = Callable[[Sequence[np.ndarray], tuple[int, int]], np.ndarray]
+
 
 class CachePolicy(ABC):
     """
@@ -95,3 +97,34 @@ class CachePolicy(ABC):
         """Let the network look at the newest frame of a stream, beside the frames to come."""
         state.coming = Key(stamp_ns, Path(), self._background.offer(stream, work))
         state.since_key = 0
+
+
+class FrameByFrame(CachePolicy):
+    """
+    A policy that runs stages or steps of the network itself, on one frame after the other.
+
+    :param prepare: resizes frames to a (height, width) and makes the engine's batch of them.
+    :param network_size: (height, width) of a frame's to the network's.
+    :param settings: the policy; its numbers may be replaced between frames.
+    """
+
+    def __init__(self, prepare: Prepare,
+                 network_size: Callable[[tuple[int, int]], tuple[int, int]],
+                 settings: CacheSettings) -> None:
+        super().__init__(network_size, settings)
+        self._prepare = prepare
+
+    def predict(self, frames: Sequence[np.ndarray], streams: Sequence[str],
+                stamps: Sequence[int]) -> list[Prediction]:
+        """
+        Predict frames one by one.
+
+        :param frames: (H, W, 3) uint8 BGR each.
+        :param streams: which camera each is from; of one camera in order.
+        :param stamps: integer nanoseconds.
+        """
+        return [self._predict(*each) for each in zip(frames, streams, stamps)]
+
+    @abstractmethod
+    def _predict(self, frame: np.ndarray, stream: str, stamp_ns: int) -> Prediction:
+        """Predict one frame."""

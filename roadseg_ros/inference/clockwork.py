@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 import math
 import time
 
 import numpy as np
 
-from roadseg_ros.inference.cache_policy import CachePolicy
+from roadseg_ros.inference.cache_policy import FrameByFrame, Prepare
 from roadseg_ros.inference.engines import Features, Stages
 from roadseg_ros.inference.feature_cache import Key, StreamState
 from roadseg_ros.inference.optical_flow import Path
@@ -18,7 +18,7 @@ from roadseg_ros.inference.refresh import CacheSettings, faded
 from roadseg_ros.labels import UNLABELLED
 
 
-class Clockwork(CachePolicy):
+class Clockwork(FrameByFrame):
     """
     Put the early features of each frame together with the late ones of a frame before.
 
@@ -32,23 +32,11 @@ class Clockwork(CachePolicy):
     :param settings: the clock.
     """
 
-    def __init__(self, stages: Stages,
-                 prepare: Callable[[Sequence[np.ndarray], tuple[int, int]], np.ndarray],
+    def __init__(self, stages: Stages, prepare: Prepare,
                  network_size: Callable[[tuple[int, int]], tuple[int, int]],
                  settings: CacheSettings) -> None:
-        super().__init__(network_size, settings)
-        self._stages, self._prepare = stages, prepare
-
-    def predict(self, frames: Sequence[np.ndarray], streams: Sequence[str],
-                stamps: Sequence[int]) -> list[Prediction]:
-        """
-        Predict frames one by one.
-
-        :param frames: (H, W, 3) uint8 BGR each.
-        :param streams: which camera each is from; of one camera in order.
-        :param stamps: integer nanoseconds.
-        """
-        return [self._predict(*each) for each in zip(frames, streams, stamps)]
+        super().__init__(prepare, network_size, settings)
+        self._stages = stages
 
     def _predict(self, frame: np.ndarray, stream: str, stamp_ns: int) -> Prediction:
         """Predict one frame."""

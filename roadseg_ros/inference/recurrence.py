@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 import time
 
 import numpy as np
 
-from roadseg_ros.inference.cache_policy import CachePolicy
+from roadseg_ros.inference.cache_policy import FrameByFrame, Prepare
 from roadseg_ros.inference.engines import Steps
 from roadseg_ros.inference.feature_cache import Key
 from roadseg_ros.inference.optical_flow import network_flow, Path
@@ -18,7 +18,7 @@ from roadseg_ros.inference.refresh import CacheSettings
 RECURRENT_NETWORKS = ('net_warp', 'stfcn')
 
 
-class Recurrence(CachePolicy):
+class Recurrence(FrameByFrame):
     """
     Run the network on every frame with the state that the last one of the same camera left.
 
@@ -28,23 +28,11 @@ class Recurrence(CachePolicy):
     :param settings: the policy; a camera silent for longer than its maximum age begins anew.
     """
 
-    def __init__(self, steps: Steps,
-                 prepare: Callable[[Sequence[np.ndarray], tuple[int, int]], np.ndarray],
+    def __init__(self, steps: Steps, prepare: Prepare,
                  network_size: Callable[[tuple[int, int]], tuple[int, int]],
                  settings: CacheSettings) -> None:
-        super().__init__(network_size, settings)
-        self._steps, self._prepare = steps, prepare
-
-    def predict(self, frames: Sequence[np.ndarray], streams: Sequence[str],
-                stamps: Sequence[int]) -> list[Prediction]:
-        """
-        Predict frames one by one.
-
-        :param frames: (H, W, 3) uint8 BGR each.
-        :param streams: which camera each is from; of one camera in order.
-        :param stamps: integer nanoseconds.
-        """
-        return [self._predict(*each) for each in zip(frames, streams, stamps)]
+        super().__init__(prepare, network_size, settings)
+        self._steps = steps
 
     def _predict(self, frame: np.ndarray, stream: str, stamp_ns: int) -> Prediction:
         """Predict one frame."""
