@@ -21,6 +21,12 @@ SMALL = {
     'gated_scnn': [{'encoder': 'resnet18', 'width': 8}],
     'gcn': [{'encoder': 'resnet18', 'kernel': 5}],
     'ksac': [{'encoder': 'resnet18', 'width': 8}],
+    'mask_rcnn': [{'variant': 'resnet50_fpn', 'min_size': 64, 'classes': {'3': 1},
+                   'background': {
+                       'architecture': 'u_lite',
+                       'arguments': {'num_classes': 11, 'channels': [4, 8, 8, 8]},
+                       'channel_order': 'rgb', 'scale': 1 / 255, 'mean': [0.5] * 3,
+                       'std': [0.5] * 3}}],
     'net_warp': [{'decoder_channels': (32, 8, 8, 8)}],
     'residual_unet': [{'channels': (4, 8, 8)}],
     'segnet': [VGG16],
@@ -36,10 +42,19 @@ SMALL = {
 
 
 def small_checkpoint(name, labels):
-    """Return a small network of a name with random weights, always the same, for 96x64 frames."""
+    """
+    Return a small network of a name with random weights, always the same, for 96x64 frames.
+
+    Features fade in a network that has learnt nothing. Without biases they alone decide, and a
+    mask holds several classes.
+    """
     arguments = {**SMALL[name][0], 'num_classes': len(labels)}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(1)
-        tensors = state_arrays(build_network(name, arguments))
+        torch.manual_seed(6)
+        network = build_network(name, arguments)
+    with torch.no_grad():
+        for parameter, value in network.named_parameters():
+            if parameter.endswith('bias'):
+                value.zero_()
     preprocessing = Preprocessing('rgb', 1 / 255, (0.5,) * 3, (0.5,) * 3, 64, 96)
-    return Checkpoint(name, arguments, labels, preprocessing, tensors)
+    return Checkpoint(name, arguments, labels, preprocessing, state_arrays(network))
