@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from roadseg_ros.checkpoint import load_checkpoint
+from roadseg_ros.checkpoint import default_checkpoint_path, load_checkpoint
 from roadseg_ros.inference.segmenter import Segmenter
 from training import evaluate, train
 from training.config import load_recipe
@@ -61,7 +61,7 @@ def test_the_recipe_shown_is_complete(tmp_path):
     (tmp_path / 'my_road.yaml').write_text(files()['my_road.yaml'])
     recipe = load_recipe(tmp_path / 'my_road.yaml')
     assert recipe.labels == 'my_data/labels.yaml'
-    assert recipe.architecture == 'unet'
+    assert recipe.architecture == load_checkpoint(default_checkpoint_path()).architecture
 
 
 def test_from_pictures_to_a_file_for_the_node(tmp_path, monkeypatch, capsys):
