@@ -45,12 +45,12 @@ def small_checkpoint(name, labels):
     """
     Return a small network of a name with random weights, always the same, for 96x64 frames.
 
-    Features fade in a network that has learnt nothing. Without biases they alone decide, and a
-    mask holds several classes.
+    In a network with random weights the biases outweigh the features, and one class wins
+    everywhere. They are zero here, so that masks hold several.
     """
     arguments = {**SMALL[name][0], 'num_classes': len(labels)}
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(6)
+        torch.manual_seed(6)  # with which every network shows two classes or more
         network = build_network(name, arguments)
     with torch.no_grad():
         for parameter, value in network.named_parameters():

@@ -16,7 +16,7 @@ from roadseg_ros.tools.benchmark import measure
 # A process of its own, since in this one a thread may end and malloc give back at any time
 TAKES = """
 import mmap, sys, threading
-def say_and_wait():
+def say_and_wait():  # a line out: look now; a line in: go on
     print(flush=True)
     sys.stdin.readline()
 say_and_wait()
@@ -27,7 +27,10 @@ file, block = open(sys.argv[1], 'w'), mmap.mmap(-1, 64 << 20)
 for page in range(0, len(block), mmap.PAGESIZE):
     block[page] = 1
 say_and_wait()
-done.set(), thread.join(), file.close(), block.close()
+done.set()
+thread.join()
+file.close()
+block.close()
 say_and_wait()
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import cv2
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.callbacks import Callback, EarlyStopping, TQDMProgressBar
 
 from roadseg_ros.inference.preprocessing import network_size
 from roadseg_ros.metrics import ConfusionMatrix
@@ -117,6 +117,17 @@ class Report(Callback):
             for logger in trainer.loggers:
                 logger.experiment.flush()  # type: ignore[attr-defined]
             write_curves(self.folder)
+
+
+class ProgressBar(TQDMProgressBar):
+    """Lightning's progress bar without `v_num`, the name of TensorBoard's folder, cut off."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule
+                    ) -> dict[str, int | str | float | dict[str, float]]:
+        """Return what stands behind the bar."""
+        shown = super().get_metrics(trainer, pl_module)
+        shown.pop('v_num', None)
+        return shown
 
 
 class Patience(EarlyStopping):

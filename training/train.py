@@ -1,7 +1,7 @@
 """
 Train from a recipe file.
 
-    python -m training.train --config training/configs/unet_lite0_camvid.yaml
+    python -m training.train --config training/configs/swiftnet_lite0_camvid.yaml
 
 A run folder holds the recipe as resolved, TensorBoard curves, Lightning checkpoints to resume
 from (`last.ckpt`, `best.ckpt`) and, beside each, the `.safetensors` file the node loads. At the
@@ -25,7 +25,6 @@ from pytorch_lightning.callbacks import (
     Callback,
     LearningRateMonitor,
     ModelCheckpoint,
-    TQDMProgressBar,
 )
 from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -37,6 +36,7 @@ from roadseg_ros.models.registry import build_network
 from training.callbacks import (
     ExportCheckpoint,
     Patience,
+    ProgressBar,
     Report,
     SetEpoch,
     ValidateLastEpoch,
@@ -171,7 +171,7 @@ def _callbacks(recipe: Recipe, folder: Path, provenance: dict[str, Any],
                augmented: Augmented) -> list[Callback]:
     """Return what runs beside the loop."""
     callbacks: list[Callback] = [
-        SetEpoch(augmented), ValidateLastEpoch(), TQDMProgressBar(refresh_rate=5),
+        SetEpoch(augmented), ValidateLastEpoch(), ProgressBar(refresh_rate=5),
         LearningRateMonitor('epoch'), ExportCheckpoint(folder, provenance), Report(folder),
         ModelCheckpoint(folder, filename='best', monitor='val/mean_iou', mode='max',
                         enable_version_counter=False),

@@ -89,7 +89,7 @@ def _latencies(recent: Iterable[Mapping[str, float]]) -> dict[str, str]:
 
 
 def camera_status(node_name: str, camera: Camera, statistics: FrameStatistics,
-                  look: Callable[[], Finding]) -> DiagnosticStatus:
+                  look: Callable[[], Finding], road_grid_problem: str) -> DiagnosticStatus:
     """
     Say in one status how a camera has done since the last one.
 
@@ -97,12 +97,13 @@ def camera_status(node_name: str, camera: Camera, statistics: FrameStatistics,
     :param camera: the camera.
     :param statistics: of its frames.
     :param look: finds out what keeps its masks away.
+    :param road_grid_problem: why the last one could not be made, '' if it was or nobody listens.
     """
     shown = statistics.since_last(camera.counts)
     finding = look()  # after the counts, so that it knows of each failure among them
     return status(LEVELS[finding.level], f'{node_name}: {camera.topic}', finding.message, {
         **shown, 'publishers': camera.publisher_count(), 'last_error': camera.last_error,
-        'fix': finding.fix})
+        'road_grid_problem': road_grid_problem, 'fix': finding.fix})
 
 
 def node_status(node_name: str, segmenter: Segmenter, settings: Settings,

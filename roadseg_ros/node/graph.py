@@ -10,6 +10,7 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 from roadseg_ros.node.silence import Endpoint, mismatch, Surroundings
 from roadseg_ros.node.topics import IMAGE_TYPES
 
+RELOAD_SERVICE = 'reload_checkpoint'  # by which a segmentation node is known, whatever its name
 UNKNOWN = '_UNKNOWN_'  # in the names that the middleware gives to what is no ROS node
 
 
@@ -28,8 +29,20 @@ def survey(node: Node, topic: str, owner: str, outputs: Iterable[str]) -> Surrou
     return Surroundings(
         topic, publishers,
         next((found for found in subscriptions if found.node == owner), None),
-        () if usable else image_topics(node, {owner}),
+        # masks are no cameras
+        () if usable else image_topics(node, {owner, *segmentation_nodes(node)}),
         tuple(line for output in outputs for line in deaf_listeners(node, output, owner)))
+
+
+def segmentation_nodes(node: Node) -> list[str]:
+    """
+    Return the segmentation nodes that can be discovered, with their namespaces.
+
+    :param node: to look with.
+    """
+    suffix = f'/{RELOAD_SERVICE}'
+    return sorted(name.removesuffix(suffix) for name, _ in node.get_service_names_and_types()
+                  if name.endswith(suffix))
 
 
 def endpoints(found: Iterable[TopicEndpointInfo]) -> tuple[Endpoint, ...]:

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.clock import Clock, ClockType
@@ -24,6 +24,7 @@ from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.node.camera import Camera
 from roadseg_ros.node.diagnostics import camera_status, node_status
+from roadseg_ros.node.graph import RELOAD_SERVICE
 from roadseg_ros.node.log import forward, silence
 from roadseg_ros.node.outputs import Outputs
 from roadseg_ros.node.parameters import (
@@ -90,7 +91,7 @@ class SegmentationNode(LifecycleNode):
         self.create_service(SetBool, '~/enable', self._on_enable)
         self.create_service(Trigger, '~/reset_cache', self._on_reset_cache)
         # A group of its own: while this one awaits the weights, all else goes on
-        self.create_service(Trigger, '~/reload_checkpoint', self._on_reload_checkpoint,
+        self.create_service(Trigger, f'~/{RELOAD_SERVICE}', self._on_reload_checkpoint,
                             callback_group=MutuallyExclusiveCallbackGroup())
 
     # Lifecycle. rclpy swallows what a transition raises, so each says by itself why it failed
@@ -193,11 +194,17 @@ class SegmentationNode(LifecycleNode):
         message = DiagnosticArray(status=[
             node_status(name, self._segmenter, self._settings, {
                 'checkpoint': self._running, 'enabled': self._enabled}),
-            *(camera_status(name, watch.stream.camera, watch.stream.statistics, watch.look)
-              for watch in self._watches)])
+            *(self._camera_status(name, watch) for watch in self._watches)])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
         self._publish_label_info()
+
+    @staticmethod
+    def _camera_status(name: str, watch: Watch) -> DiagnosticStatus:
+        """Say how the camera has done that a watch looks after."""
+        stream = watch.stream
+        return camera_status(name, stream.camera, stream.statistics, watch.look,
+                             stream.outputs.road_grid_problem)
 
     def _publish_label_info(self) -> None:
         """Publish which ids mean what, beside every camera."""
@@ -392,6 +399,9 @@ def spin() -> None:
             node.get_logger().info('autostart is false: waiting to be configured and activated')
         elif node.trigger_configure() == SUCCESS:
             node.trigger_activate()
+        else:
+            node.get_logger().info('not configured, see the error above: mend that, then '
+                                   'configure and activate')
         _serve(node, executor)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

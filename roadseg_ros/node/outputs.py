@@ -67,6 +67,11 @@ class Outputs:
         """Return whether somebody listens to what takes a mask to make."""
         return bool(self.listened() - {'camera_info'})
 
+    @property
+    def road_grid_problem(self) -> str:
+        """Return why the last road grid could not be made, '' if it was or nobody listens."""
+        return self._planner.road_grid_problem
+
     def follow(self, settings: Settings) -> None:
         """Let the views for planners follow where the camera is."""
         listened = self._publishers['road_grid'].get_subscription_count() > 0

@@ -34,6 +34,9 @@ class PlannerViews:
     """
     Make the planners' views of one camera's masks.
 
+    `road_grid_problem` says why the last road grid could not be made, '' if it was or nobody
+    listens.
+
     :param node: that publishes them.
     :param image_topic: of the camera.
     :param settings: as they are at configure.
@@ -54,6 +57,7 @@ class PlannerViews:
         self._camera_frame = ''
         self._pose: CameraPose | None = None
         self._obstacle = 'the frames have no frame_id that TF could be asked for'
+        self.road_grid_problem = ''
         self._quiet_since: float | None = None
 
     def follow(self, settings: Settings, listened: bool) -> None:
@@ -63,6 +67,8 @@ class PlannerViews:
         :param settings: as they are now.
         :param listened: whether somebody listens to the road grid.
         """
+        if not listened:
+            self.road_grid_problem = ''
         if settings.camera_height:
             self._pose = CameraPose.above_ground(settings.camera_height, settings.camera_pitch)
         elif listened and self._camera_frame:
@@ -108,13 +114,14 @@ class PlannerViews:
         except GroundError as error:
             self._complain(str(error))
             return None
-        self._quiet_since = None
+        self.road_grid_problem, self._quiet_since = '', None
         table = self._groups.table(labels, {'drivable': FREE, 'sky': UNKNOWN}, OCCUPIED, UNKNOWN)
         cells = on_ground(class_ids, self._grid, camera, pose)
         return self._message(header, cv2.LUT(cells, table))
 
     def close(self) -> None:
         """Listen to TF no more, until `follow` is called again."""
+        self.road_grid_problem = ''
         self._transforms.stop(self)
 
     def _camera(self, info: CameraInfo, size: tuple[int, int]) -> CameraModel:
@@ -140,6 +147,7 @@ class PlannerViews:
 
     def _complain(self, reason: str) -> None:
         """Say why there is no grid, when it has been so for a while and then now and again."""
+        self.road_grid_problem = reason
         now = time.monotonic()
         if self._quiet_since is None:
             self._quiet_since = now

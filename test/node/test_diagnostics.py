@@ -91,11 +91,12 @@ def test_less_than_was_asked_for_is_a_warning(segmenter, monkeypatch, fallback, 
 def test_a_status_shows_the_numbers():
     camera = SimpleNamespace(topic='/cam/image', counts={'received': 3, 'dropped': 1},
                              last_error='long ago', publisher_count=lambda: 1)
-    status = camera_status('robot/roadseg', camera, FrameStatistics(), lambda: SEGMENTING)
+    status = camera_status('robot/roadseg', camera, FrameStatistics(), lambda: SEGMENTING,
+                           'no camera_info')
     assert (status.name, status.message) == ('robot/roadseg: /cam/image', 'segmenting')
     shown = {value.key: value.value for value in status.values}
-    assert (shown['received'], shown['dropped'], shown['publishers'], shown['last_error']) == (
-        '3', '1', '1', 'long ago')
+    assert (shown['received'], shown['dropped'], shown['publishers'], shown['last_error'],
+            shown['road_grid_problem']) == ('3', '1', '1', 'long ago', 'no camera_info')
 
 
 @pytest.mark.parametrize('level, shown', [
@@ -105,6 +106,6 @@ def test_a_status_says_what_keeps_masks_away(level, shown):
     camera = SimpleNamespace(topic='/cam/image', counts={}, last_error='',
                              publisher_count=lambda: 0)
     status = camera_status('roadseg', camera, FrameStatistics(),
-                           lambda: Finding('cause', level, 'the matter', 'the cure'))
+                           lambda: Finding('cause', level, 'the matter', 'the cure'), '')
     assert (status.level, status.message) == (shown, 'the matter')
     assert ('fix', 'the cure') in [(value.key, value.value) for value in status.values]

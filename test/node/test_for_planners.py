@@ -9,6 +9,7 @@ import yaml
 
 pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 install')
 
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from nav_msgs.msg import OccupancyGrid  # noqa: E402
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
@@ -103,6 +104,18 @@ def exchange(peer, talk, picture):
 def expected_grid(ids, drivable, pitch):
     on_cells = on_ground(ids, GRID, MODEL, CameraPose.above_ground(1.4, pitch))
     return np.select([np.isin(on_cells, drivable), on_cells == 255], [0, -1], 100)
+
+
+def test_why_there_is_no_grid_is_in_the_diagnostics(peer, talk, picture):
+    """The camera is not calibrated yet."""
+    reports = peer.collect(DiagnosticArray, '/diagnostics')
+
+    def said():
+        talk.image.publish(peer.image(picture))
+        return {value.value for report in reports for status in report.status
+                for value in status.values if value.key == 'road_grid_problem'}
+
+    peer.wait(lambda: 'no camera_info' in said(), 'the reason')
 
 
 def test_drivable_pixels_and_the_road_on_the_ground(peer, talk, picture, ids, drivable):

@@ -166,6 +166,8 @@ def test_what_is_missing_is_said(tf, node, labels, monkeypatch):
         node.said.clear()
         planner.follow(settings(), True)
         assert grid(planner, labels, **arguments) is None
+        assert planner.road_grid_problem
+        assert all(line.endswith(f': {planner.road_grid_problem}') for line in node.said)
         return node.said
 
     planner = views(node)
@@ -183,6 +185,12 @@ def test_what_is_missing_is_said(tf, node, labels, monkeypatch):
     fisheye = CameraInfo(height=37, width=53, k=K, distortion_model='equidistant', d=[0.1] * 4)
     assert grid(planner, labels, fisheye) is None
     assert "'equidistant' with 4 coefficients; supported: plumb_bob" in node.said[-1]
+    assert node.said[-1].endswith(f': {planner.road_grid_problem}')
+    planner.follow(settings(camera_height=1.5), False)
+    assert planner.road_grid_problem == ''  # nobody listens
+    assert grid(planner, labels, fisheye) is None and planner.road_grid_problem
+    assert grid(planner, labels) is not None
+    assert planner.road_grid_problem == ''
 
 
 def test_a_moment_without_a_grid_is_not_worth_a_word(labels):

@@ -327,6 +327,7 @@ def test_bad_values_fail_configure_in_one_line_and_can_be_mended(
                       checkpoint=missing, image_topics='[]')
     peer.wait(lambda: 'configure failed' in node.log, 'the error', 60)
     assert peer.state() == 'unconfigured'
+    assert 'not configured, see the error above' in node.log
     errors = [line for line in node.log.splitlines() if 'ERROR' in line]
     assert len(errors) == 2 and 'Traceback' not in node.log
     assert 'autostart must be true or false' in errors.pop(0)

@@ -17,14 +17,13 @@ from rclpy.validate_full_topic_name import validate_full_topic_name
 from sensor_msgs.msg import CompressedImage, Image
 
 from roadseg_ros.checkpoint import MAX_PIXELS
-from roadseg_ros.node.graph import deaf_listeners, endpoints, survey
+from roadseg_ros.node.graph import deaf_listeners, endpoints, segmentation_nodes, survey
 from roadseg_ros.node.silence import explain, LOADING, Recent, Surroundings
 from roadseg_ros.node.topics import IMAGE_TYPES, output_prefixes
 from roadseg_ros.tools.doctor.check import Check, FAIL, OK, WARN
 from roadseg_ros.tools.doctor.onlooker import Onlooker
 from roadseg_ros.tools.doctor.probes import domain
 
-SERVICE = '/reload_checkpoint'  # by which a segmentation node is known, whatever its name
 # Fast DDS announces itself every three seconds, and who misses that hears the next
 DISCOVERY_SEC, SETTLING_SEC, ANSWER_SEC, FRAMES_SEC = 7.0, 0.5, 5.0, 5.0
 LIFECYCLE = 'ros2 lifecycle set'
@@ -124,10 +123,7 @@ def examine_graph(asked: Sequence[str]) -> Iterator[Check]:
 
 def _node_names(onlooker: Onlooker) -> list[str]:
     """Return the segmentation nodes that can be discovered."""
-    def found() -> list[str]:
-        return sorted(name.removesuffix(SERVICE) for name, _
-                      in onlooker.node.get_service_names_and_types() if name.endswith(SERVICE))
-
+    found = partial(segmentation_nodes, onlooker.node)
     if onlooker.wait(found, DISCOVERY_SEC):
         onlooker.wait(lambda: False, SETTLING_SEC)  # others may be there too
     return found()

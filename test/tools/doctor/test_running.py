@@ -161,6 +161,12 @@ def test_a_topic_that_no_node_subscribes_to_is_named(running: NodeProcess) -> No
     assert 'no frame arrives' in checks['frames'][0].message and 'masks' not in checks
 
 
+def test_masks_are_not_offered_as_cameras(running: NodeProcess) -> None:
+    frames, = found('/front/segmentation/overlays')['frames']
+    said, nobody, suggested = frames.message.partition('nobody publishes this topic')
+    assert nobody and 'segmentation/overlay' not in suggested
+
+
 def test_an_inactive_node_is_told_how_to_go_on(running: NodeProcess) -> None:
     with Onlooker() as onlooker:
         def change(transition: int) -> bool:
