@@ -47,8 +47,11 @@ WIDER = {  # than for other tests: ids must not hang on the last bit of a few sc
     'segnet_basic': [{'width': 16}],
     'unet_classic': [{'channels': (8, 16, 32)}, {'channels': (8, 16, 32), 'padding': 'valid'}],
 }
-CASES = [(name, arguments) for name in NETWORKS
-         for arguments in (SMALL | WIDER)[name]]
+# a second and more with each engine
+SLOW = ('deeplab_large_fov', 'deeplab_v2', 'deeplab_v3', 'deeplab_v3_plus', 'fast_fcn',
+        'fc_densenet', 'gated_scnn', 'gcn', 'ksac', 'net_warp', 'stfcn')
+CASES = [pytest.param((name, arguments), id=name, marks=[pytest.mark.slow] * (name in SLOW))
+         for name in NETWORKS for arguments in (SMALL | WIDER)[name]]
 CLASSES = 6
 
 
@@ -100,7 +103,7 @@ def packaged(request):
     return checkpoint, frames, run_torch(checkpoint, frames)
 
 
-@pytest.fixture(scope='module', params=CASES, ids=lambda case: case[0])
+@pytest.fixture(scope='module', params=CASES)
 def random_weights(request):
     """Return each network with random weights, frames, the reference and it in bfloat16."""
     name, arguments = request.param

@@ -71,6 +71,7 @@ def test_flat_frames_on_openvino(architecture, labels):
         assert ids.shape == size and ids.max() < len(labels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('classes', [1, 254])
 @pytest.mark.parametrize('architecture', NETWORKS)
 def test_one_class_and_254(monkeypatch, tmp_path, architecture, classes):

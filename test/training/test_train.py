@@ -161,7 +161,9 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, monkeypatch, capsys, epochs, w
             *callbacks(*arguments), StopAfterEpochs(epochs, KeyboardInterrupt)])
         assert run(tmp_path / 'run') == 130
     signal.signal(signal.SIGINT, handler)
-    assert capsys.readouterr().err.splitlines()[-1] == f'training.train: interrupted; {way}'
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1] == f'training.train: interrupted; {way}'
+    assert 'Epoch 0' in said.out and 'v_num' not in said.out
     assert run(tmp_path / 'run', '--resume') == 0
 
 

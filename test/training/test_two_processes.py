@@ -13,6 +13,7 @@ from training.datasets import make_dataset
 from training.train import make_task
 from training.transforms import Prepared
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = '''
 from pathlib import Path
