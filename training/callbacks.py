@@ -120,7 +120,7 @@ class Report(Callback):
 
 
 class ProgressBar(TQDMProgressBar):
-    """Lightning's progress bar without `v_num`, the name of TensorBoard's folder, cut off."""
+    """Lightning's progress bar without `v_num`, which is the same for every run here."""
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule
                     ) -> dict[str, int | str | float | dict[str, float]]:
