@@ -78,11 +78,12 @@ class CachePolicy(ABC):
         self.cache.update(stream, state)
         return motion
 
-    def _collect(self, state: StreamState) -> None:
+    def _collect(self, state: StreamState, stamp_ns: int) -> None:
         """Take the key that the network has done; raise what it failed with, this once."""
         if state.coming is not None and state.coming.kept.done():
             done, state.coming = state.coming, None
-            state.key = replace(done, kept=done.kept.result())
+            state.key = replace(done, kept=done.kept.result(),
+                                delay_ns=stamp_ns - done.stamp_ns)
 
     def _make_way(self, state: StreamState, stamp_ns: int) -> bool:
         """Return whether the network is to look at a frame; calls off one that still waits."""

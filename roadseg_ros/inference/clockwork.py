@@ -69,7 +69,7 @@ class Clockwork(FrameByFrame):
 
     def _tick(self, state: StreamState, shallow: Features, stream: str, stamp_ns: int) -> None:
         """Compute late features, here or in the background, when their clock says so."""
-        self._collect(state)
+        self._collect(state, stamp_ns)
         if not self._make_way(state, stamp_ns):
             state.since_key += 1
             return

@@ -28,11 +28,14 @@ class Key:
     :param stamp_ns: when it was taken.
     :param path: from it to the newest frame.
     :param kept: what the network made of it: class ids and confidence, or deep features.
+    :param delay_ns: by how much it was older than the first frame that could use it; 0 where
+        that is the key itself.
     """
 
     stamp_ns: int
     path: Path
     kept: Any
+    delay_ns: int = 0
 
 
 @dataclass

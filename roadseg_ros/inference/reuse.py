@@ -75,7 +75,7 @@ class Reuse(CachePolicy):
         started = time.perf_counter()
         due, motion = True, None
         if state is not None:
-            self._collect(state)
+            self._collect(state, stamp_ns)
             due = self._make_way(state, stamp_ns)
             motion = self._follow(state, frame, stream, stamp_ns)
         if state is None or motion is None:

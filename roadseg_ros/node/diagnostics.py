@@ -46,12 +46,12 @@ class FrameStatistics:
 
     def totals(self, counts: Mapping[str, int]) -> Counter[str]:
         """
-        Return the camera's counters with the published frames among them.
+        Return the camera's counters with the published frames among them, and the blank of those.
 
         :param counts: the camera's counters.
         """
         with self._lock:
-            return Counter(counts, published=self._made.total())
+            return Counter(counts, published=self._made.total(), blank=self._made['none'])
 
     def since_last(self, counts: Mapping[str, int]) -> dict[str, str]:
         """

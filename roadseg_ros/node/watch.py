@@ -52,9 +52,10 @@ class Watch:
             outputs.topics() if recent.counts['unheard'] else ()), recent)
         # Seen twice: a look may fall between a publisher's coming and our adapting to it
         lasting, self._last = finding.cause == self._last.cause, finding
-        if recent.counts['published']:
+        masks = recent.counts['published'] - recent.counts['blank']
+        if masks:
             # a mask now and then, of a slow camera, is no news
-            if recent.counts['published'] > 1:
+            if masks > 1:
                 self._welcome()
         elif recent.seconds >= SILENCE_SEC and lasting and finding.cause:
             self._tell(finding, recent)

@@ -53,6 +53,14 @@ def test_nothing_older_than_its_age(policy, age_ms, due):
     assert key_is_due(state(1), age_ms * MS, settings) is due
 
 
+@pytest.mark.parametrize('age_ms, due', [(400, False), (401, True)])
+def test_a_key_is_followed_before_it_is_too_old(age_ms, due):
+    """One that took 100 ms to be done is taken to need as long again."""
+    followed = state(1)
+    followed.key.delay_ns = 100 * MS
+    assert key_is_due(followed, age_ms * MS, CacheSettings('warp', 100, max_age_ms=500)) is due
+
+
 def test_no_key_is_due():
     """The first frame is one."""
     assert key_is_due(StreamState(SIZE, 0, np.zeros(SIZE, np.uint8)), 0, CacheSettings('warp', 9))

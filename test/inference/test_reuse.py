@@ -215,6 +215,22 @@ def test_no_pixel_is_older_than_allowed(make, background):
     assert 100 < max(ages) <= 150
 
 
+@pytest.mark.parametrize('hz, made, keys', [
+    (15, 11 * ['warped'], [0, 3, 6, 9]), (6, 11 * ['warped'], [0, 3, 6, 9]),
+    (5, 11 * ['warped'], [0, 2, 4, 6, 8, 10]), (2, 11 * ['warped'], list(range(12))),
+    (1.9, 11 * ['none'], list(range(12)))])
+def test_a_background_key_comes_in_time(make, network, hz, made, keys):
+    """With the defaults each frame but the first has a mask, of a camera of 2 Hz still."""
+    frames, reuse, found = drive(step=1), make('warp', background=True), []
+    for index, frame in enumerate(frames):
+        found.append(reuse.predict([frame], ['front'], [START + round(index * 1e9 / hz)])[0].made)
+        settle(reuse)
+    assert found == ['none', *made]
+    assert len(network.seen) == len(keys)
+    for seen, index in zip(network.seen, keys):
+        np.testing.assert_array_equal(seen, frames[index])
+
+
 def test_a_slow_camera_reuses_masks_as_old_as_it_allows(make):
     """At one frame a second a gap is what is longer than the age, not half a second."""
     reuse, frames = make('warp', 3, max_age_ms=1500), drive(step=1)

@@ -27,7 +27,7 @@ def test_counts_and_percentiles():
         'received', 'published', 'dropped', 'failed', 'unheard', 'disabled')} == {
         'received': '103', 'published': '100', 'dropped': '2', 'failed': '1', 'unheard': '0',
         'disabled': '0'}
-    assert statistics.totals(counts) == {**counts, 'published': 100}
+    assert statistics.totals(counts) == {**counts, 'published': 100, 'blank': 0}
     assert values['latency_network_ms'] == 'p50 50.5 p95 95.0 max 100.0'
     assert values['latency_total_ms'] == 'p50 101.0 p95 190.1 max 200.0'
     assert float(values['in_hz']) > 0 and float(values['out_hz']) > 0
@@ -53,6 +53,8 @@ def test_carried_frames_are_counted_apart_and_have_stages_of_their_own():
     assert shown['latency_warp_ms'] == 'p50 5.0 p95 5.0 max 5.0'
     assert shown['latency_network_ms'] == 'p50 30.0 p95 30.0 max 30.0'
     assert shown['latency_total_ms'].startswith('p50 7.0') and shown['published'] == '3'
+    statistics.add('none', {'total': 4.0})
+    assert statistics.totals({}) == {'published': 4, 'blank': 1}
 
 
 def test_a_stage_that_is_no_longer_gone_through_is_not_shown():

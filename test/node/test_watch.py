@@ -202,22 +202,39 @@ def test_quick_loading_is_not_told() -> None:
     assert not timer.is_alive()
 
 
-def test_a_slow_camera_is_told_once(heard: Callable[[str], threading.Event],
-                                    monkeypatch: pytest.MonkeyPatch) -> None:
-    """One mask in five seconds is silence, but no news each time."""
-    now, published, said = [0.0], [0], []
+@pytest.fixture
+def clocked(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Return a watch of a camera with its clock, its counts and what it has said."""
+    now, counts, said = [0.0], Counter[str](), []
     camera = Endpoint('/driver', 'sensor_msgs/msg/Image', 'reliable', 'volatile')
     monkeypatch.setattr(module, 'time', SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(module, 'survey', lambda *_: Surroundings('/slow', (camera,), camera))
     monkeypatch.setattr(module.LOG, 'log', lambda level, form, *rest: said.append(form % rest))
-    stream = SimpleNamespace(
-        camera=SimpleNamespace(topic='/slow', last_error=''), outputs=None,
-        totals=lambda: Counter(received=published[0], published=published[0]))
+    stream = SimpleNamespace(camera=SimpleNamespace(topic='/slow', last_error=''), outputs=None,
+                             totals=lambda: Counter(counts))
     watch = Watch(SimpleNamespace(get_fully_qualified_name=lambda: '/roadseg'), stream)
+    return SimpleNamespace(watch=watch, now=now, counts=counts, said=said)
+
+
+def test_a_slow_camera_is_told_once(clocked: SimpleNamespace) -> None:
+    """One mask in five seconds is silence, but no news each time."""
     for second in range(1, 31):
-        now[0] += 1.0
-        published[0] += second % 5 == 0
-        watch.look()
-    assert said == ['/slow: no mask for 3 s: no frame arrives, though /driver publishes the '
-                    'topic; look whether it is stuck or paused, and what README.md says on large '
-                    'images']
+        clocked.now[0] += 1.0
+        if second % 5 == 0:
+            clocked.counts.update(received=1, published=1)
+        clocked.watch.look()
+    assert clocked.said == [
+        '/slow: no mask for 3 s: no frame arrives, though /driver publishes the topic; look '
+        'whether it is stuck or paused, and what README.md says on large images']
+
+
+def test_masks_that_are_all_blank_are_told_as_silence(clocked: SimpleNamespace) -> None:
+    """The listener gets messages, and nothing in them."""
+    for _ in range(8):
+        clocked.now[0] += 1.0
+        clocked.counts.update(received=1, published=1, blank=1)
+        clocked.watch.look()
+    assert clocked.said == [
+        '/slow: no mask for 3 s (3 received, 3 published, 3 blank): 3 of 3 masks are all '
+        'unlabelled: what the network found in the background was older than cache.max_age_ms; '
+        'raise it, or set cache.background to false']
