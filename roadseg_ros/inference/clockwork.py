@@ -17,6 +17,8 @@ from roadseg_ros.inference.prediction import Prediction
 from roadseg_ros.inference.refresh import CacheSettings, faded
 from roadseg_ros.labels import UNLABELLED
 
+STAGED_NETWORKS = ('fcn16s', 'fcn8s', 'segnet', 'segnet_basic')
+
 
 class Clockwork(FrameByFrame):
     """

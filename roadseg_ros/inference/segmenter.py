@@ -14,7 +14,7 @@ import numpy as np
 from roadseg_ros.checkpoint import Checkpoint, load_checkpoint
 from roadseg_ros.inference.background import spare_one_core
 from roadseg_ros.inference.cache_policy import CachePolicy
-from roadseg_ros.inference.clockwork import Clockwork
+from roadseg_ros.inference.clockwork import Clockwork, STAGED_NETWORKS
 from roadseg_ros.inference.correction import Corrected
 from roadseg_ros.inference.crf import CrfSettings, refined_labels
 from roadseg_ros.inference.engines import (
@@ -38,6 +38,9 @@ from roadseg_ros.inference.recurrence import Recurrence, RECURRENT_NETWORKS
 from roadseg_ros.inference.refresh import CacheSettings, ON_TORCH
 from roadseg_ros.inference.reuse import Reuse
 
+# of the cache policies that are not for every network: what those are that can do them
+NETWORKS_FOR = {'clockwork': ('network in stages', STAGED_NETWORKS),
+                'recurrent': ('recurrent network', RECURRENT_NETWORKS)}
 Result = TypeVar('Result')
 _log = logging.getLogger(__name__)
 
@@ -270,6 +273,11 @@ class Segmenter:
         if self.crf is not None:
             raise EngineError('the CRF looks at every frame, so there is nothing to reuse: with '
                               f'it the cache policy is off, not {settings.policy}')
+        kind, fitting = NETWORKS_FOR.get(settings.policy, ('', (self.checkpoint.architecture,)))
+        if self.checkpoint.architecture not in fitting:  # before the engine: no other would do
+            raise EngineError(
+                f'cache policy {settings.policy} needs a {kind} ({", ".join(fitting)}), '
+                f'which {self.checkpoint.architecture} is not; use policy warp')
         if settings.policy == 'clockwork':
             return Clockwork(stages_of(self._engine), self._prepared, self._network_size, settings)
         if settings.policy == 'recurrent':

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from roadseg_ros.checkpoint import Preprocessing
+from roadseg_ros.inference.clockwork import STAGED_NETWORKS
 from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.inference.engines.torch_stages import TorchStages
 from roadseg_ros.inference.refresh import CacheSettings
 from roadseg_ros.inference.segmenter import Segmenter
-from roadseg_ros.models.registry import build_network, state_arrays
+from roadseg_ros.models.network import Staged
+from roadseg_ros.models.registry import build_network, network_class, NETWORKS, state_arrays
 
 FRAME_NS = 10 ** 9 // 30
 HEIGHT, WIDTH = 64, 96
@@ -260,6 +262,12 @@ def test_in_the_background_age_is_bounded(staged, held_deep):
     assert (results[1].class_ids == 255).all()
 
 
+def test_the_names_are_those_of_the_networks_in_stages():
+    """The list that stands for asking the networks is complete."""
+    assert set(STAGED_NETWORKS) == {
+        name for name in NETWORKS if issubclass(network_class(name), Staged)}
+
+
 def test_auto_takes_torch(staged):
     """The engine that can run stages is chosen where the choice is free."""
     assert clockwork(staged).engine == 'torch'
@@ -268,8 +276,9 @@ def test_auto_takes_torch(staged):
 @pytest.mark.parametrize('engine, name, reason', [
     ('openvino', 'staged', 'clockwork runs on engine torch alone, not on openvino; start with '
                            'engine torch, or use policy warp'),
-    ('torch', 'checkpoint', r'clockwork needs a network in stages \(fcn16s, fcn8s, '
-                            r'segnet, segnet_basic\), which ULite is not'),
+    *((engine, 'checkpoint', r'clockwork needs a network in stages \(fcn16s, fcn8s, '
+                             r'segnet, segnet_basic\), which u_lite is not')
+      for engine in ('openvino', 'torch')),  # no word of an engine that would not help
 ])
 def test_what_has_no_stages_says_so(request, engine, name, reason):
     """One line names what is wrong and what is supported; the old policy stays in use."""

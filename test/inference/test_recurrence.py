@@ -222,14 +222,21 @@ def test_auto_takes_torch_and_off_says_what_is_left_unused(recurrent, caplog):
         'those before']
 
 
-@pytest.mark.parametrize('engine, reason', [
-    ('openvino', 'recurrent runs on engine torch alone, not on openvino; start with engine '
-                 'torch, or use policy warp'),
-    ('torch', r'recurrent needs a recurrent network \(net_warp, stfcn\), which ULite is not; '
-              'use policy warp'),
-])
-def test_what_cannot_step_says_so(checkpoint, engine, reason):
+@pytest.mark.parametrize('engine', ['openvino', 'torch'])
+def test_a_network_that_cannot_step_says_so(checkpoint, engine):
     """One line names what is wrong and what is supported; the old policy stays in use."""
+    refused(checkpoint, engine, r'recurrent needs a recurrent network \(net_warp, stfcn\), which '
+            'u_lite is not; use policy warp')
+
+
+def test_an_engine_that_cannot_step_says_so(recurrent):
+    """Likewise."""
+    refused(recurrent, 'openvino', 'recurrent runs on engine torch alone, not on openvino; start '
+            'with engine torch, or use policy warp')
+
+
+def refused(checkpoint, engine, reason):
+    """Assert that an engine with a checkpoint refuses the policy and keeps the old one."""
     settings = CacheSettings('recurrent')
     with pytest.raises(EngineError, match=reason):
         Segmenter(checkpoint, device='cpu', engine=engine, cache=settings)

@@ -225,8 +225,8 @@ def test_in_the_background_a_frame_has_nothing_until_the_first_key_is_done(
     ('cache.policy', 'wrap', "cache.policy is 'wrap'; supported: off, warp"),
     ('cache.interval', 0, 'cache.interval'),
     ('cache.max_age_ms', 0, 'cache.max_age_ms'),
-    ('cache.policy', 'clockwork', 'clockwork runs on engine torch alone'),
-    ('cache.policy', 'recurrent', 'recurrent runs on engine torch alone'),
+    ('cache.policy', 'clockwork', 'clockwork needs a network in stages'),
+    ('cache.policy', 'recurrent', 'recurrent needs a recurrent network'),
 ])
 def test_what_cannot_be_is_refused_and_all_goes_on(drive, peer, picture, name, value, words):
     accepted, reason = peer.set_parameter(name, value)

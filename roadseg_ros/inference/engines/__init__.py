@@ -85,11 +85,7 @@ class StagedEngine(Protocol):
     """An engine that can run a network's stages apart."""
 
     def stages(self) -> Stages:
-        """
-        Return the stages.
-
-        :raises EngineError: the network has none.
-        """
+        """Return the stages of a network that has them (`clockwork.STAGED_NETWORKS`)."""
 
 
 @runtime_checkable
@@ -126,11 +122,7 @@ class SteppingEngine(Protocol):
     """An engine that can run a recurrent network frame by frame."""
 
     def steps(self) -> Steps:
-        """
-        Return the network's steps.
-
-        :raises EngineError: the network is not recurrent.
-        """
+        """Return the steps of a recurrent network (`recurrence.RECURRENT_NETWORKS`)."""
 
 
 def make_engine(checkpoint: Checkpoint, device: str, engine: str,
@@ -176,7 +168,7 @@ def stages_of(engine: Engine) -> Stages:
     """
     Return the stages of an engine's network, to be run apart.
 
-    :raises EngineError: the engine cannot, or the network has none; says which can.
+    :raises EngineError: the engine cannot; says which can.
     """
     if not isinstance(engine, StagedEngine):
         raise _not_on(engine, 'clockwork')
@@ -199,7 +191,7 @@ def steps_of(engine: Engine) -> Steps:
     """
     Return the steps of an engine's network.
 
-    :raises EngineError: the engine cannot, or the network is not recurrent; says which are.
+    :raises EngineError: the engine cannot; says which can.
     """
     if not isinstance(engine, SteppingEngine):
         raise _not_on(engine, 'recurrent')

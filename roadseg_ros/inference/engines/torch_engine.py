@@ -78,7 +78,7 @@ class TorchEngine:
         """
         Return the network's stages, to be run apart.
 
-        :raises EngineError: the network has none.
+        It is to be one that has them (`clockwork.STAGED_NETWORKS`).
         """
         return TorchStages(self._module, self._device, self._threads)
 
@@ -86,7 +86,7 @@ class TorchEngine:
         """
         Return the network's steps, to be run with a state.
 
-        :raises EngineError: the network is not recurrent.
+        It is to be one that has them (`recurrence.RECURRENT_NETWORKS`).
         """
         return TorchSteps(self._module, self._device, self._threads)
 

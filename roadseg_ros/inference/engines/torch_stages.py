@@ -8,10 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.network import Staged
-from roadseg_ros.models.registry import network_class, NETWORKS
 
 Features = tuple[torch.Tensor, ...]
 
@@ -36,20 +34,15 @@ class TorchStages:
 
     Safe between threads: one may be in `deep` while another is in the other two.
 
-    :param module: the whole frame, on its device.
+    :param module: the whole frame of a network in stages, on its device.
     :param device: that device.
     :param threads: at most so many for late features on the CPU; None = one for each core.
-    :raises EngineError: the network has no stages; names those that have.
     """
 
     def __init__(self, module: FrameModule, device: torch.device, threads: int | None = None
                  ) -> None:
         network = module.network
-        if not isinstance(network, Staged):
-            staged = [name for name in NETWORKS if issubclass(network_class(name), Staged)]
-            raise EngineError(
-                f'cache policy clockwork needs a network in stages ({", ".join(staged)}), '
-                f'which {type(network).__name__} is not; use policy warp')
+        assert isinstance(network, Staged)
         self._module, self._network, self._device = module, network, device
         self._threads = threads
         self._deep_stream = (torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

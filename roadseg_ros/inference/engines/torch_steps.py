@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from roadseg_ros.inference.engines import EngineError
 from roadseg_ros.inference.engines.torch_stages import at_most
-from roadseg_ros.inference.recurrence import RECURRENT_NETWORKS
 from roadseg_ros.models.frame import FrameModule
 from roadseg_ros.models.network import Recurrent, State
 
@@ -16,20 +14,15 @@ class TorchSteps:
     """
     Run a whole frame with what is kept of the frames before; without CUDA graphs.
 
-    :param module: the whole frame, on its device.
+    :param module: the whole frame of a recurrent network, on its device.
     :param device: that device.
     :param threads: at most so many on the CPU; None = one for each core.
-    :raises EngineError: the network is not recurrent; names those that are.
     """
 
     def __init__(self, module: FrameModule, device: torch.device, threads: int | None = None
                  ) -> None:
         network = module.network
-        if not isinstance(network, Recurrent):
-            raise EngineError(
-                'cache policy recurrent needs a recurrent network '
-                f'({", ".join(RECURRENT_NETWORKS)}), which {type(network).__name__} is not; use '
-                'policy warp')
+        assert isinstance(network, Recurrent)
         self._module, self._network, self._device = module, network, device
         self._threads = threads
 
