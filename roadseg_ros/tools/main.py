@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 import signal
@@ -26,7 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     :raises SystemExit: 143 on SIGTERM, after the same tidying up as on an interrupt.
     """
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    options = _parser(arguments).parse_args(arguments)
+    parser, commands = _parsers(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:  # said with the usage of the command, not of `roadseg`
+        commands[options.command].error(f'unrecognized arguments: {" ".join(unknown)}')
     try:
         with _ended_by_signal():
             return _module(options.command).run(options)
@@ -46,15 +49,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 2
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
-    """Return the parser; only what is asked for is imported."""
+def _parsers(arguments: Sequence[str]
+             ) -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """Return the parser and those of the commands; only what is asked for is imported."""
     parser = argparse.ArgumentParser(
         prog='roadseg', description='Semantic segmentation of road scenes.')
     subparsers = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
     asked = arguments[:1] if arguments and arguments[0] in COMMANDS else COMMANDS
     for name in asked:
         _module(name).add_parser(subparsers)
-    return parser
+    return parser, subparsers.choices
 
 
 def _module(command: str) -> Any:

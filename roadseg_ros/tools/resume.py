@@ -35,7 +35,7 @@ def described(options: argparse.Namespace, source: Source, segmenter: Segmenter,
     """
     run = {'input': _files(options.input, options.out),
            'weights': f'sha256 {_hash(checkpoint.expanduser().read_bytes())}',
-           '--overlay': str(options.overlay), '--device': segmenter.device,
+           '--overlay': 'given' if options.overlay else 'not given', '--device': segmenter.device,
            '--engine': segmenter.engine, '--cache': segmenter.cache.policy}
     if segmenter.crf is not None:
         run['--crf'] = str(segmenter.crf)

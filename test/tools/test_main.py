@@ -31,6 +31,14 @@ def test_usage_errors(arguments, capsys):
     assert stopped.value.code == 2 and 'error' in capsys.readouterr().err
 
 
+def test_an_unknown_option_is_answered_with_the_usage_of_its_command(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*ARGUMENTS, '--ovrlay'])
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and said.startswith('usage: roadseg segment')
+    assert said.endswith('roadseg segment: error: unrecognized arguments: --ovrlay\n')
+
+
 @pytest.mark.parametrize('error, status, said', [
     (ValueError('bad value'), 2, 'roadseg segment: bad value\n'),
     (EngineError('no such engine'), 2, 'roadseg segment: no such engine\n'),
@@ -76,8 +84,8 @@ def test_sigterm_ends_as_an_interrupt_does(monkeypatch):
 
 def test_command_line_imports_neither_torch_nor_ros():
     code = ('import sys\n'
-            'from roadseg_ros.tools.main import _parser\n'
-            f'_parser({ARGUMENTS!r})\n'
+            'from roadseg_ros.tools.main import _parsers\n'
+            f'_parsers({ARGUMENTS!r})\n'
             'print(sorted({"torch", "timm", "rclpy"} & set(sys.modules)))')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
     assert done.stdout.strip() == '[]', done.stderr

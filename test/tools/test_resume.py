@@ -263,7 +263,7 @@ def test_table_cut_short_is_made_again(tmp_path, video, segment, interrupt, bags
 
 
 @pytest.mark.parametrize('change, said', [
-    (['--overlay'], '--overlay (False then, True now)'),
+    (['--overlay'], '--overlay (not given then, given now)'),
     (['--rate', '30'], '--rate (15 then, 30 now)'),
     (['--cache', 'warp'], '--cache (off then, warp now), --cache-interval (None then, 3 now)'),
     (['--engine', 'torch'], '--engine (openvino then, torch now)'),

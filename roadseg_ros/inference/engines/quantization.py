@@ -108,6 +108,8 @@ def calibration_frame(seed: int, preprocessing: Preprocessing, stride: int) -> n
 
 def _import_nncf() -> Any:
     """Return NNCF, or say how to install it."""
+    # which torch has of a CUDA toolkit without a GPU; int8 is for the CPU
+    logging.getLogger('torch.utils.cpp_extension').setLevel(logging.ERROR)
     try:
         import nncf
     except Exception as error:  # absent, or installed and broken
