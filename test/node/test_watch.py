@@ -21,9 +21,10 @@ from rclpy.context import Context  # noqa: E402
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile  # noqa: E402
 from rclpy.qos import QoSReliabilityPolicy as Reliability
 from sensor_msgs.msg import CameraInfo, Image  # noqa: E402
-from std_srvs.srv import SetBool  # noqa: E402
+from std_srvs.srv import SetBool, Trigger  # noqa: E402
 
 from roadseg_ros.node import watch as module  # noqa: E402
+from roadseg_ros.node.graph import RELOAD_SERVICE  # noqa: E402
 from roadseg_ros.node.silence import Endpoint, LOADING, Surroundings  # noqa: E402
 from roadseg_ros.node.watch import told_when_slow, Watch  # noqa: E402
 
@@ -49,6 +50,9 @@ def world(node: Any, peer: Any) -> Iterator[SimpleNamespace]:
     rclpy.init(context=context)
     stranger = rclpy.create_node('stranger', context=context)
     stranger.create_publisher(CameraInfo, '/type/image', 1)
+    other = rclpy.create_node('other_roadseg', context=context)  # as others see one
+    other.create_service(Trigger, f'~/{RELOAD_SERVICE}', lambda _, answer: answer)
+    other.create_publisher(Image, '/misnamed/image_overlay', 1)
     peer.node.create_publisher(Image, '/misnamed/image_raw', 1)
     peer.node.create_publisher(Image, '/qos/image', BEST_EFFORT)
     peer.node.create_publisher(Image, '/quiet/image', 1)
@@ -70,6 +74,7 @@ def world(node: Any, peer: Any) -> Iterator[SimpleNamespace]:
     yield SimpleNamespace(publishers=publishers, masks=masks)
     peer.node.destroy_timer(timer)
     stranger.destroy_node()
+    other.destroy_node()
     context.try_shutdown()
 
 
@@ -100,6 +105,11 @@ def test_the_cause_is_logged(node: Any, world: Any, peer: Any, name: str, severi
     peer.wait(lambda: lines(node, name, said), said)
     line, = lines(node, name, said)
     assert severity in line
+
+
+def test_masks_of_another_node_are_no_cameras(node: Any, world: Any, peer: Any) -> None:
+    peer.wait(lambda: lines(node, 'misnamed', 'similar'), 'the line')
+    assert not lines(node, 'misnamed', 'image_overlay')
 
 
 def test_diagnostics_and_log_say_the_same(node: Any, world: Any, peer: Any) -> None:
