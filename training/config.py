@@ -34,6 +34,7 @@ AUGMENTATION_CHECKS = {
     'brightness': number(0), 'contrast': number(0), 'saturation': number(0),
     'hue': number(0, 0.5), 'linear_contrast': ascending_pair(number(0)),
     'offset': ascending_pair(number(-255, 255)), 'noise': ascending_pair(number(0)),
+    'class_mix': number(0, 1),
 }
 RECIPE_CHECKS = {
     'architecture': TEXT, 'arguments': MAPPING, 'labels': TEXT, 'train': DATASETS,
@@ -44,6 +45,7 @@ RECIPE_CHECKS = {
     'clip': whole(1),
     'learning_rate': number(0), 'encoder_learning_rate': number(0),
     'weight_decay': number(0), 'warmup_epochs': number(0), 'ema_decay': number(0, 1),
+    'start_share': number(0, 1),
     'early_stopping_patience': optional(whole(1)), 'validate_every': whole(1),
     'precision': one_of('32-true', '16-mixed', 'bf16-mixed'), 'workers': whole(0),
     'seed': whole(0),
@@ -69,6 +71,8 @@ class Augmentation:
     :param linear_contrast: factor of the distance from the middle grey.
     :param offset: grey levels added to all channels.
     :param noise: range of the standard deviation of Gaussian noise, grey levels.
+    :param class_mix: probability that half of another picture's classes are laid over it
+        (ClassMix, Olsson et al., 2021); single pictures alone.
     """
 
     crop: tuple[int, int] = (352, 480)
@@ -84,6 +88,7 @@ class Augmentation:
     linear_contrast: tuple[float, float] = (1.0, 1.0)
     offset: tuple[float, float] = (0.0, 0.0)
     noise: tuple[float, float] = (0.0, 0.0)
+    class_mix: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what is no number or lies out of range."""
@@ -113,9 +118,13 @@ class Recipe:
     :param encoder_learning_rate: of a pretrained network's `encoder`, where it has one.
     :param weight_decay: decoupled with 'adamw', else the L2 penalty's factor.
     :param ema_decay: of the average of the weights that is validated and exported; 0 = none.
+    :param start_share: of the weights that the run starts from in those that are validated and
+        exported, the rest being that average (WiSE-FT, Wortsman et al., 2022); for a run that
+        goes on from another, `pretrained` a file of it.
     :param early_stopping_patience: validations without a better mean IoU.
     :param validate_every: epochs.
-    :raises ValueError: a field is of another type or out of range; the message names it.
+    :raises ValueError: a field is of another type or out of range, or two do not go together;
+        the message names them.
     """
 
     architecture: str
@@ -140,6 +149,7 @@ class Recipe:
     weight_decay: float = 1e-2
     warmup_epochs: float = 1.0
     ema_decay: float = 0.998
+    start_share: float = 0.0
     early_stopping_patience: int | None = None
     validate_every: int = 1
     precision: str = 'bf16-mixed'
@@ -147,8 +157,14 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse what is of another type or out of range."""
+        """Refuse what is of another type or out of range, or does not go together."""
         check_fields(self, RECIPE_CHECKS)
+        if self.clip > 1 and self.augmentation.class_mix:
+            raise ValueError(f'augmentation.class_mix is for single pictures, not for clip: '
+                             f'{self.clip}')
+        if self.start_share and self.pretrained in (None, 'imagenet'):
+            raise ValueError('start_share is for a run that goes on from another: pretrained must '
+                             f'be a .safetensors file of it, not {self.pretrained!r}')
 
 
 def load_recipe(path: str | Path) -> Recipe:

@@ -58,6 +58,8 @@ class SegmentationTask(pl.LightningModule):
         self.network: Network = network.to(  # type: ignore[call-overload]
             memory_format=torch.channels_last)
         self.average = AveragedModel(self.network, use_buffers=True)
+        self._start = {name: tensor.clone() for name, tensor in self.network.state_dict().items()
+                       if recipe.start_share and tensor.is_floating_point()}
         # DistributedDataParallel waits for the gradient of whatever asks for one
         self.average.requires_grad_(False)
         if recipe.clip == 1:
@@ -73,8 +75,14 @@ class SegmentationTask(pl.LightningModule):
 
     @property
     def averaged(self) -> Network:
-        """Return the network with the moving average of the weights."""
-        return cast(Network, self.average.module)
+        """Return the network with the moving average of the weights and its share of the start."""
+        if not self._start:
+            return cast(Network, self.average.module)
+        network = copy.deepcopy(cast(Network, self.average.module))
+        tensors = network.state_dict()
+        for name, start in self._start.items():
+            tensors[name].lerp_(start.to(tensors[name].device), self.recipe.start_share)
+        return network
 
     def prepare(self, image: Tensor) -> Tensor:
         """Return network input from (N, 3, H, W) uint8 RGB."""

@@ -125,8 +125,8 @@ def train(recipe: Recipe, folder: Path, *, config_name: str = '', resume: bool =
         data.require(labels, f'labels: {recipe.labels}')
     task = make_task(recipe, joined)
     transform = training_transform(recipe.augmentation, recipe.frame_size)
-    augmented = (Augmented(joined, transform, recipe.seed) if recipe.clip == 1
-                 else Clips(joined, transform, recipe.seed, recipe.clip))
+    augmented = (Augmented(joined, transform, recipe.seed, recipe.augmentation.class_mix)
+                 if recipe.clip == 1 else Clips(joined, transform, recipe.seed, recipe.clip))
     provenance = {'recipe': config_name, 'commit': _commit(),
                   'train': list(recipe.train), 'val': list(recipe.val)}
     open_folder(recipe, folder, resume)

@@ -108,10 +108,14 @@ class Augmented(Dataset[Item]):
     :param dataset: items (H, W, 3) uint8 BGR and (H, W) uint8.
     :param transform: joint transform of tv tensors.
     :param seed: of the run; `epoch` is set from outside before each epoch.
+    :param class_mix: probability that half of the classes of another item are laid over one
+        (ClassMix, Olsson et al., 2021, here with true masks).
     """
 
-    def __init__(self, dataset: Joined, transform: v2.Transform, seed: int) -> None:
+    def __init__(self, dataset: Joined, transform: v2.Transform, seed: int,
+                 class_mix: float = 0.0) -> None:
         self.dataset, self.transform, self.seed = dataset, transform, seed
+        self.class_mix = class_mix
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -121,7 +125,12 @@ class Augmented(Dataset[Item]):
     def __getitem__(self, index: int) -> Item:
         """Return an augmented item."""
         [image], [mask] = self._augment([self.dataset[index]], index)
-        return image, mask
+        generator = torch.Generator().manual_seed(hash((self.seed, self.epoch, index, 1)))
+        if torch.rand((), generator=generator) >= self.class_mix:
+            return image, mask
+        other = int(torch.randint(len(self), (), generator=generator))
+        [above], [ids] = self._augment([self.dataset[other]], index + len(self))
+        return lay_over(image, mask, above, ids, generator)
 
     def _augment(self, frames: Sequence[Frame], index: int) -> tuple[list[Tensor], list[Tensor]]:
         """Return pictures and masks after the one draw of an item."""
@@ -132,6 +141,24 @@ class Augmented(Dataset[Item]):
             images, masks = self.transform(images, masks)
         return ([image.as_subclass(Tensor) for image in images],
                 [mask.as_subclass(Tensor).long() for mask in masks])
+
+
+def lay_over(image: Tensor, mask: Tensor, above: Tensor, ids: Tensor,
+             generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """
+    Lay half of the classes of one picture over another, rounded up.
+
+    :param image: (3, H, W), beneath.
+    :param mask: (H, W) int64, of what is beneath.
+    :param above: (3, H, W), what is laid over it.
+    :param ids: (H, W) int64, of what is above; its unlabelled pixels are not taken.
+    :param generator: draws the classes.
+    :return: the picture and its mask, new tensors.
+    """
+    present = torch.unique(ids[ids != UNLABELLED])
+    chosen = present[torch.randperm(len(present), generator=generator)[:-(-len(present) // 2)]]
+    taken = torch.isin(ids, chosen)
+    return torch.where(taken, above, image), torch.where(taken, ids, mask)
 
 
 class Prepared(Dataset[Item]):

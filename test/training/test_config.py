@@ -104,6 +104,9 @@ def test_recipes_that_cannot_be_read_are_named(tmp_path, content, reason):
     ('augmentation: {crop: 32}', 'augmentation.crop must be a list of two'),
     ('augmentation: {scale: [2, 1]}', 'the lower first, not [2, 1]'),
     ('augmentation: {hue: 0.7}', 'augmentation.hue must be a number in 0..0.5'),
+    ('start_share: 0.5', 'pretrained must be a .safetensors file of it, not None'),
+    ('start_share: 0.5\npretrained: imagenet', "a .safetensors file of it, not 'imagenet'"),
+    ('clip: 4\naugmentation: {class_mix: 0.5}', 'class_mix is for single pictures, not for clip'),
 ])
 def test_values_that_do_not_fit_are_named(tmp_path, line, reason):
     """The error names the field, what it wants and what it got."""

@@ -35,8 +35,8 @@ def slim(path, miniatures):
     """Return a recipe as it is, but for its size, its length and where its data lies."""
     recipe = yaml.safe_load(path.read_text())
     recipe['arguments'].update(SLIM[recipe['architecture']])
-    recipe.update(pretrained=None, frame_size=[64, 96], epochs=1, batch_size=2,
-                  precision='32-true', workers=0)
+    recipe.update(pretrained=None, start_share=0.0, frame_size=[64, 96], epochs=1,
+                  batch_size=2, precision='32-true', workers=0)
     recipe['augmentation']['crop'] = [64, 96]
     for entry in (*recipe['train'], *recipe['val']):
         if 'root' in entry:

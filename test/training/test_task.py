@@ -79,6 +79,25 @@ def test_one_step_of_the_average(labels, monkeypatch, step, ema_decay, decay):
     torch.testing.assert_close(task.network.classifier.weight.detach(), first + 1)
 
 
+def test_the_start_has_its_share_of_what_is_exported(labels):
+    """Weights and batch norm's statistics lie between the start and the average."""
+    network = build_network('u_lite', {'channels': [4, 8, 8, 8], 'num_classes': len(labels)})
+    start = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    task = make_task(labels, network, pretrained='a.safetensors', start_share=0.25)
+    task.on_train_batch_end()  # the first one copies
+    with torch.no_grad():
+        for tensor in task.average.module.state_dict().values():
+            tensor += 1
+    exported = task.checkpoint({}).tensors
+    assert exported.keys() == start.keys()
+    for name, tensor in start.items():
+        if tensor.is_floating_point():
+            # in half precision
+            np.testing.assert_allclose(exported[name], tensor + 0.75, atol=2e-3)
+    torch.testing.assert_close(task.average.module.classifier.weight,
+                               start['classifier.weight'] + 1)
+
+
 def test_class_weights_reach_the_loss(labels):
     """With equal scores each pixel's loss is log(11), so weights show in unequal ones only."""
     torch.manual_seed(0)

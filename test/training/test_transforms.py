@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 from roadseg_ros.inference.preprocessing import prepare_frame
 from roadseg_ros.labels import UNLABELLED
 from training.config import Augmentation
-from training.transforms import Augmented, Prepared, training_transform
+from training.transforms import Augmented, lay_over, Prepared, training_transform
 
 GEOMETRY = Augmentation(crop=(32, 48), scale=(0.6, 2.0), brightness=0, contrast=0,
                         saturation=0, hue=0)
@@ -37,7 +37,8 @@ class Blocks(Dataset):
 
 def augmented(augmentation=GEOMETRY, seed=0, epoch=0, larger=1):
     """Return the augmented blocks at an epoch."""
-    data = Augmented(Blocks(larger), training_transform(augmentation, (48, 72)), seed)
+    data = Augmented(Blocks(larger), training_transform(augmentation, (48, 72)), seed,
+                     augmentation.class_mix)
     data.epoch = epoch
     return data
 
@@ -173,3 +174,43 @@ def test_noise_has_the_width_that_is_drawn():
         noisy = frames[0][0]
         widths.append((noisy.float() - image)[middle].std().item())
     assert min(widths) < 4 and 8 < max(widths) < 13
+
+
+def test_half_of_the_classes_are_laid_over():
+    """Rounded up, with all their pixels; what is unlabelled above covers nothing."""
+    mask, ids = torch.full((4, 6), 9), torch.tensor([[1, 2, 3, 4, 5, UNLABELLED]] * 4)
+    image, above = torch.zeros(3, 4, 6), torch.ones(3, 4, 6)
+    seen = set()
+    for seed in range(40):
+        picture, found = lay_over(image, mask, above, ids, torch.Generator().manual_seed(seed))
+        taken = set(found.unique().tolist()) - {9}
+        assert len(taken) == 3 and taken < {1, 2, 3, 4, 5}
+        for column, label in enumerate(ids[0].tolist()):
+            over = label in taken
+            assert (found[:, column] == (label if over else 9)).all()
+            assert (picture[:, :, column] == over).all()
+        seen.add(frozenset(taken))
+    assert len(seen) > 5 and not image.any() and (mask == 9).all()
+
+
+def test_nothing_is_laid_over_by_a_picture_without_labels():
+    image, mask = torch.zeros(3, 2, 2), torch.ones(2, 2, dtype=torch.int64)
+    picture, found = lay_over(image, mask, image + 1, torch.full((2, 2), UNLABELLED),
+                              torch.Generator())
+    assert torch.equal(picture, image) and torch.equal(found, mask)
+
+
+def test_mixed_pictures_and_masks_stay_aligned():
+    """As often as the recipe says, with another draw of another item, drawn again at will."""
+    plain = replace(GEOMETRY, crop=(48, 72), scale=(1, 1), flip=0)
+    changed = 0
+    for epoch in range(10):
+        data, single = (augmented(replace(plain, class_mix=share), epoch=epoch)
+                        for share in (0.5, 0.0))
+        for index in range(4):
+            image, mask = data[index]
+            assert torch.equal(image[2], (20 * mask).to(torch.uint8))
+            assert torch.equal(data[index][0], image)
+            changed += not torch.equal(single[index][1], mask)
+    # a quarter of the others are the item itself
+    assert 8 <= changed <= 22
