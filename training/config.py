@@ -71,8 +71,8 @@ class Augmentation:
     :param linear_contrast: factor of the distance from the middle grey.
     :param offset: grey levels added to all channels.
     :param noise: range of the standard deviation of Gaussian noise, grey levels.
-    :param class_mix: probability that half of another picture's classes are laid over it
-        (ClassMix, Olsson et al., 2021); single pictures alone.
+    :param class_mix: probability that half of the classes of a picture drawn at random are laid
+        over it (ClassMix, Olsson et al., 2021); single pictures alone.
     """
 
     crop: tuple[int, int] = (352, 480)

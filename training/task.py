@@ -72,13 +72,16 @@ class SegmentationTask(pl.LightningModule):
             self.register_buffer(name, values, persistent=False)
         self.confusion = ConfusionMatrix(len(labels))
         self.metrics: dict[str, Any] = {}
+        self._judged: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
 
     @property
     def averaged(self) -> Network:
-        """Return the network with the moving average of the weights and its share of the start."""
-        if not self._start:
-            return cast(Network, self.average.module)
-        network = copy.deepcopy(cast(Network, self.average.module))
+        """Return the network with the moving average of the weights."""
+        return cast(Network, self.average.module)
+
+    def exported(self) -> Network:
+        """Return a new network: that average and the start's share (`start_share`) of it."""
+        network = copy.deepcopy(self.averaged)
         tensors = network.state_dict()
         for name, start in self._start.items():
             tensors[name].lerp_(start.to(tensors[name].device), self.recipe.start_share)
@@ -129,13 +132,15 @@ class SegmentationTask(pl.LightningModule):
         self.average.update_parameters(self.network)
 
     def on_validation_epoch_start(self) -> None:
-        """Start a fresh count."""
+        """Start a fresh count of what is exported."""
         self.confusion = ConfusionMatrix(len(self.labels))
+        module = FrameModule(self.exported(), self.preprocessing).to(self.device)
+        self._judged = module.forward  # the module itself would be one of this one's own
 
     def validation_step(self, batch: tuple[Tensor, Tensor], index: int
                         ) -> dict[str, list[np.ndarray]]:
         """
-        Count the averaged network's masks as `training.evaluate` does.
+        Count the masks of what is exported as `training.evaluate` does.
 
         Frames go the segmenter's way, through its own functions. What can still differ is
         precision: the node's weights are rounded to half, and its engine picks its own.
@@ -143,8 +148,8 @@ class SegmentationTask(pl.LightningModule):
         :return: 'found': the ids, (H, W) uint8 each, of the mask's size.
         """
         frames, masks = batch
-        module = FrameModule(self.averaged, self.preprocessing).to(self.device)
-        ids, _ = module(frames)
+        assert self._judged is not None
+        ids, _ = self._judged(frames)
         results = []
         for truth, found in zip(masks.cpu().numpy(), ids.cpu().numpy()):
             height, width = network_size(truth.shape, self.preprocessing.height)
@@ -154,6 +159,7 @@ class SegmentationTask(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Sum the counts of all processes and log what they say."""
+        self._judged = None
         counts = torch.from_numpy(self.confusion.matrix).to(self.device)
         counts = self.trainer.strategy.reduce(counts, reduce_op='sum')
         self.confusion.matrix = counts.cpu().numpy()
@@ -171,12 +177,14 @@ class SegmentationTask(pl.LightningModule):
                      prog_bar=name == 'mean_iou', sync_dist=True)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the last validation's metrics."""
+        """Keep the last validation's metrics, and the start, whose file may change."""
         checkpoint['metrics'] = self.metrics
+        checkpoint['start'] = self._start
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take them back."""
         self.metrics = checkpoint.get('metrics', {})
+        self._start = checkpoint.get('start', self._start)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Return the optimizer, a pretrained encoder slower than the rest, and the schedule."""
@@ -205,7 +213,7 @@ class SegmentationTask(pl.LightningModule):
 
         :param provenance: what to say of the run beside the last validation's metrics.
         """
-        network = copy.deepcopy(self.averaged).cpu()
+        network = self.exported().cpu()
         return Checkpoint(
             architecture=self.recipe.architecture,
             arguments={**self.recipe.arguments, 'num_classes': len(self.labels)},

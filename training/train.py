@@ -78,7 +78,7 @@ def make_task(recipe: Recipe, train: Joined) -> SegmentationTask:
     if recipe.initial_std is not None:
         initialize(network, recipe.initial_std)
     if recipe.pretrained is not None:
-        load_weights(network, recipe.pretrained)
+        load_weights(network, recipe.pretrained, whole=recipe.start_share > 0)
     preprocessing = Preprocessing('rgb', 1 / 255, *NORMALIZATIONS[recipe.normalization],
                                   *recipe.frame_size)
     loss = make_loss(recipe.loss, len(labels), train.masks)

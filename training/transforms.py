@@ -108,8 +108,8 @@ class Augmented(Dataset[Item]):
     :param dataset: items (H, W, 3) uint8 BGR and (H, W) uint8.
     :param transform: joint transform of tv tensors.
     :param seed: of the run; `epoch` is set from outside before each epoch.
-    :param class_mix: probability that half of the classes of another item are laid over one
-        (ClassMix, Olsson et al., 2021, here with true masks).
+    :param class_mix: probability that half of the classes of an item drawn at random are laid
+        over one (ClassMix, Olsson et al., 2021, here with true masks).
     """
 
     def __init__(self, dataset: Joined, transform: v2.Transform, seed: int,

@@ -14,6 +14,9 @@ from roadseg_ros.inference.optical_flow import flow_picture, FlowEstimator, Moti
 from roadseg_ros.inference.prediction import Prediction
 from roadseg_ros.inference.refresh import CacheSettings, key_is_due
 
+# Of the longest delay of a key, what is kept for the next: cameras that wait for each other's keys
+# would otherwise take turns at being late
+KEPT_DELAY = 0.98
 Prepare = Callable[[Sequence[np.ndarray], tuple[int, int]], np.ndarray]
 
 
@@ -82,8 +85,9 @@ class CachePolicy(ABC):
         """Take the key that the network has done; raise what it failed with, this once."""
         if state.coming is not None and state.coming.kept.done():
             done, state.coming = state.coming, None
-            state.key = replace(done, kept=done.kept.result(),
-                                delay_ns=stamp_ns - done.stamp_ns)
+            asked_ns, state.asked_ns = state.asked_ns or done.stamp_ns, None
+            state.delay_ns = max(stamp_ns - asked_ns, round(KEPT_DELAY * state.delay_ns))
+            state.key = replace(done, kept=done.kept.result())
 
     def _make_way(self, state: StreamState, stamp_ns: int) -> bool:
         """Return whether the network is to look at a frame; calls off one that still waits."""
@@ -96,6 +100,8 @@ class CachePolicy(ABC):
 
     def _begin(self, state: StreamState, stream: str, stamp_ns: int, work: Work) -> None:
         """Let the network look at the newest frame of a stream, beside the frames to come."""
+        if state.asked_ns is None:
+            state.asked_ns = stamp_ns
         state.coming = Key(stamp_ns, Path(), self._background.offer(stream, work))
         state.since_key = 0
 

@@ -17,6 +17,7 @@ from roadseg_ros.inference.prediction import Prediction
 from roadseg_ros.inference.refresh import CacheSettings, faded
 from roadseg_ros.labels import UNLABELLED
 
+# those with models.network.Staged, by name: to ask them would load torch
 STAGED_NETWORKS = ('fcn16s', 'fcn8s', 'segnet', 'segnet_basic')
 
 

@@ -28,14 +28,11 @@ class Key:
     :param stamp_ns: when it was taken.
     :param path: from it to the newest frame.
     :param kept: what the network made of it: class ids and confidence, or deep features.
-    :param delay_ns: by how much it was older than the first frame that could use it; 0 where
-        that is the key itself.
     """
 
     stamp_ns: int
     path: Path
     kept: Any
-    delay_ns: int = 0
 
 
 @dataclass
@@ -48,6 +45,9 @@ class StreamState:
     :param picture: (h, w) uint8, the newest one as the flow sees it.
     :param key: what masks are made from, None before the first.
     :param coming: the key the network works on in the background; `kept` is its future.
+    :param asked_ns: stamp of the frame that first asked for the key that is coming; one that waits
+        for other cameras' gives way to newer frames.
+    :param delay_ns: how long keys take from then until a frame can use them; 0 in the foreground.
     :param since_key: frames since the newest key, be it done or coming.
     :param drift: by how much masks grow worse with each frame, 0 before it is known.
     :param motion: the newest that was estimated, None before the first.
@@ -58,6 +58,8 @@ class StreamState:
     picture: np.ndarray
     key: Key | None = None
     coming: Key | None = None
+    asked_ns: int | None = None
+    delay_ns: int = 0
     since_key: int = 0
     drift: float = 0.0
     motion: Motion | None = None

@@ -55,8 +55,8 @@ def key_is_due(state: StreamState, stamp_ns: int, settings: CacheSettings) -> bo
     """
     Return whether a frame should be a key, before its motion is known.
 
-    It should be one early enough that, if it takes as long to be done as the last, no frame
-    meanwhile finds that one too old.
+    It should be one early enough that, if it takes as long as those before took to be done, the
+    last key does not become too old meanwhile.
 
     :param state: of its stream; `since_key` does not count this frame yet.
     :param stamp_ns: of the frame.
@@ -64,7 +64,7 @@ def key_is_due(state: StreamState, stamp_ns: int, settings: CacheSettings) -> bo
     """
     key, since = state.key, state.since_key
     return (key is None or since + 1 >= settings.interval
-            or (stamp_ns - key.stamp_ns + key.delay_ns) / 1e6 > settings.max_age_ms
+            or (stamp_ns - key.stamp_ns + state.delay_ns) / 1e6 > settings.max_age_ms
             or (settings.policy == 'adaptive' and state.drift * (since + 1) > TARGET_DRIFT))
 
 

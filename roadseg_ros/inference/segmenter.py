@@ -38,9 +38,10 @@ from roadseg_ros.inference.recurrence import Recurrence, RECURRENT_NETWORKS
 from roadseg_ros.inference.refresh import CacheSettings, ON_TORCH
 from roadseg_ros.inference.reuse import Reuse
 
-# of the cache policies that are not for every network: what those are that can do them
+# cache policies that not every network can do, and those that can
 NETWORKS_FOR = {'clockwork': ('network in stages', STAGED_NETWORKS),
                 'recurrent': ('recurrent network', RECURRENT_NETWORKS)}
+
 Result = TypeVar('Result')
 _log = logging.getLogger(__name__)
 
@@ -273,11 +274,12 @@ class Segmenter:
         if self.crf is not None:
             raise EngineError('the CRF looks at every frame, so there is nothing to reuse: with '
                               f'it the cache policy is off, not {settings.policy}')
-        kind, fitting = NETWORKS_FOR.get(settings.policy, ('', (self.checkpoint.architecture,)))
-        if self.checkpoint.architecture not in fitting:  # before the engine: no other would do
-            raise EngineError(
-                f'cache policy {settings.policy} needs a {kind} ({", ".join(fitting)}), '
-                f'which {self.checkpoint.architecture} is not; use policy warp')
+        if settings.policy in NETWORKS_FOR:  # before the engine: no other would do
+            kind, fitting = NETWORKS_FOR[settings.policy]
+            if self.checkpoint.architecture not in fitting:
+                raise EngineError(
+                    f'cache policy {settings.policy} needs a {kind} ({", ".join(fitting)}), '
+                    f'which {self.checkpoint.architecture} is not; use policy warp')
         if settings.policy == 'clockwork':
             return Clockwork(stages_of(self._engine), self._prepared, self._network_size, settings)
         if settings.policy == 'recurrent':

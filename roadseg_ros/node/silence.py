@@ -10,7 +10,6 @@ import difflib
 from roadseg_ros.node.topics import base_topic, IMAGE_TYPES
 
 SILENCE_SEC = 3.0  # without a mask, after which the reason is said
-BLANK_SHARE = 0.2  # of the masks, more than a start or a change of scene explains
 SIMILAR, MAX_SIMILAR, MAX_NAMES = 0.7, 3, 5
 # what a subscriber may ask for at most is what a publisher offers, each list from weak to strong
 POLICIES = {'reliability': ('best_effort', 'reliable'),
@@ -87,7 +86,8 @@ class Recent:
     How a camera's frames have fared lately.
 
     :param counts: received, published, dropped, failed, unheard, disabled, and of the published
-        those that are blank: all unlabelled, as no result was young enough to be shown.
+        the blank (all unlabelled, as no result was young enough to be shown), where there were
+        such all the time, not once as at a start or a change of scene.
     :param seconds: that they were counted in.
     :param last_error: of the last frame that failed.
     """
@@ -191,9 +191,9 @@ def _suggested(around: Surroundings) -> str:
 def _no_masks(around: Surroundings, recent: Recent) -> Finding | None:
     """Return why the frames that arrive come to nothing."""
     new = recent.counts
-    if new['blank'] > BLANK_SHARE * new['published'] and recent.seconds >= SILENCE_SEC:
-        return Finding('too old', 'warn', f'{new["blank"]} of {new["published"]} masks are all '
-                       'unlabelled: what the network found in the background was older than '
+    if new['blank']:
+        return Finding('blank', 'warn', f'{new["blank"]} of {new["published"]} masks are all '
+                       'unlabelled: the network, in the background, had no result younger than '
                        'cache.max_age_ms', 'raise it, or set cache.background to false')
     if new['published']:
         return None

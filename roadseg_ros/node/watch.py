@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 import logging
 from logging.handlers import BufferingHandler
 import threading
@@ -24,6 +25,7 @@ from roadseg_ros.node.silence import (
 from roadseg_ros.node.stream import Stream
 
 LOG = logging.getLogger(__name__)  # which the node passes on to its own (node/log.py)
+LASTING_STEPS = 3  # from look to look, that each brought a blank mask
 LEVELS = {'ok': logging.INFO, 'warn': logging.WARNING, 'error': logging.ERROR}
 
 
@@ -52,10 +54,10 @@ class Watch:
             outputs.topics() if recent.counts['unheard'] else ()), recent)
         # Seen twice: a look may fall between a publisher's coming and our adapting to it
         lasting, self._last = finding.cause == self._last.cause, finding
-        masks = recent.counts['published'] - recent.counts['blank']
-        if masks:
+        published = recent.counts['published']
+        if published and not recent.counts['blank']:
             # a mask now and then, of a slow camera, is no news
-            if masks > 1:
+            if published > 1:
                 self._welcome()
         elif recent.seconds >= SILENCE_SEC and lasting and finding.cause:
             self._tell(finding, recent)
@@ -68,7 +70,12 @@ class Watch:
         while now - self._looks[1][0] >= SILENCE_SEC:
             self._looks.popleft()
         since, before = self._looks[0]
-        return Recent(totals - before, now - since, self.stream.camera.last_error)
+        counts = totals - before
+        steps = [later - earlier for (_, earlier), (_, later) in pairwise(self._looks)]
+        served = [step for step in steps if step['published']]
+        if len(served) < LASTING_STEPS or not all(step['blank'] for step in served):
+            del counts['blank']
+        return Recent(counts, now - since, self.stream.camera.last_error)
 
     def _tell(self, finding: Finding, recent: Recent) -> None:
         """Log a finding unless that is what was said last."""
@@ -76,8 +83,9 @@ class Watch:
             return
         self._said = finding
         frames = ', '.join(f'{count} {name}' for name, count in recent.counts.items())
-        LOG.log(LEVELS[finding.level], '%s: no mask for %.0f s%s: %s', self.stream.camera.topic,
-                recent.seconds, f' ({frames})' if frames else '', finding)
+        LOG.log(LEVELS[finding.level], '%s: %s for %.0f s%s: %s', self.stream.camera.topic,
+                'blank masks' if recent.counts['published'] else 'no mask', recent.seconds,
+                f' ({frames})' if frames else '', finding)
 
     def _welcome(self) -> None:
         """Log that masks come again where something was wrong."""

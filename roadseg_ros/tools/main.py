@@ -28,8 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     parser, commands = _parsers(arguments)
     options, unknown = parser.parse_known_args(arguments)
-    if unknown:  # said with the usage of the command, not of `roadseg`
-        commands[options.command].error(f'unrecognized arguments: {" ".join(unknown)}')
+    if unknown:  # said with the usage of the command, where they come after it
+        asked = commands[options.command] if arguments[0] in COMMANDS else parser
+        asked.error(f'unrecognized arguments: {" ".join(unknown)}')
     try:
         with _ended_by_signal():
             return _module(options.command).run(options)

@@ -10,6 +10,7 @@ from typing import Any, IO
 
 from roadseg_ros.tools.bag_file import PARTIAL_PREFIX, reason, SinkError, STORAGES
 
+ABSENT = 'not given'
 NEW = f'{PARTIAL_PREFIX}new'
 Entry = dict[str, str]
 
@@ -109,7 +110,7 @@ class Progress:
     def _compare(self, before: dict[str, Any]) -> None:
         """Refuse to go on with another run."""
         names = dict.fromkeys([*before, *self._run])
-        different = [f'{name} ({before.get(name)} then, {self._run.get(name)} now)'
+        different = [f'{name} ({before.get(name, ABSENT)} then, {self._run.get(name, ABSENT)} now)'
                      for name in names if before.get(name) != self._run.get(name)]
         if different:
             raise SinkError(f'{self._out} is of another run, --resume goes on with the same one '

@@ -11,7 +11,7 @@ from roadseg_ros.inference.refresh import EVERY_FRAME
 from roadseg_ros.inference.segmenter import Segmenter
 from roadseg_ros.tools.bag_source import BAG_SUFFIXES
 from roadseg_ros.tools.frames import Source
-from roadseg_ros.tools.progress import complete_path, Entry, Progress, recorded
+from roadseg_ros.tools.progress import ABSENT, complete_path, Entry, Progress, recorded
 from roadseg_ros.tools.sinks import Sink
 from roadseg_ros.tools.sources import DEFAULT_RATE_HZ, image_files
 
@@ -35,7 +35,7 @@ def described(options: argparse.Namespace, source: Source, segmenter: Segmenter,
     """
     run = {'input': _files(options.input, options.out),
            'weights': f'sha256 {_hash(checkpoint.expanduser().read_bytes())}',
-           '--overlay': 'given' if options.overlay else 'not given', '--device': segmenter.device,
+           '--overlay': 'given' if options.overlay else ABSENT, '--device': segmenter.device,
            '--engine': segmenter.engine, '--cache': segmenter.cache.policy}
     if segmenter.crf is not None:
         run['--crf'] = str(segmenter.crf)

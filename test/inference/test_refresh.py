@@ -57,7 +57,7 @@ def test_nothing_older_than_its_age(policy, age_ms, due):
 def test_a_key_is_followed_before_it_is_too_old(age_ms, due):
     """One that took 100 ms to be done is taken to need as long again."""
     followed = state(1)
-    followed.key.delay_ns = 100 * MS
+    followed.delay_ns = 100 * MS
     assert key_is_due(followed, age_ms * MS, CacheSettings('warp', 100, max_age_ms=500)) is due
 
 

@@ -1,6 +1,6 @@
 """Which frames the network sees, and what the others are shown instead."""
 
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 import threading
 import tracemalloc
 
@@ -229,6 +229,51 @@ def test_a_background_key_comes_in_time(make, network, hz, made, keys):
     assert len(network.seen) == len(keys)
     for seen, index in zip(network.seen, keys):
         np.testing.assert_array_equal(seen, frames[index])
+
+
+class Server:
+    """In the place of the background: finishes one camera's key after the other, at its pace."""
+
+    def __init__(self):
+        self.waiting = {}
+
+    def offer(self, stream, work):
+        """Put work in line as `Background` does."""
+        future = Future()
+        self.waiting[stream] = (work, future)
+        for name in [name for name, (_, given) in self.waiting.items() if given.cancelled()]:
+            del self.waiting[name]
+        return future
+
+    def begin(self):
+        """Return the work that is next in line, which can no longer be called off."""
+        if not self.waiting:
+            return None
+        work, future = self.waiting.pop(next(iter(self.waiting)))
+        future.set_running_or_notify_cancel()
+        return lambda: future.set_result(work())
+
+    def close(self):
+        """Nothing to wait for."""
+
+
+def test_cameras_that_wait_for_each_others_keys_have_masks(make):
+    """Three that begin together, a network of 1.5 frames: after five seconds few are blank."""
+    reuse, made = make('warp', 100, background=True), []
+    frame = drive(size=(24, 32))[0]
+    reuse._background.close()
+    reuse._background, finish, busy = Server(), None, 0
+    for half in range(2 * 15 * 40):  # half periods of 15 Hz
+        if half % 2 == 0:
+            stamp = START + half // 2 * STEP_NS
+            made += [result.made for result in reuse.predict([frame] * 3, 'abc', [stamp] * 3)]
+        busy -= 1
+        if finish and busy <= 0:
+            finish = finish()
+        if not finish:
+            finish, busy = reuse._background.begin(), 3
+    late = made[3 * 15 * 5:]
+    assert late.count('none') / len(late) < 0.02
 
 
 def test_a_slow_camera_reuses_masks_as_old_as_it_allows(make):

@@ -238,13 +238,28 @@ def test_a_slow_camera_is_told_once(clocked: SimpleNamespace) -> None:
         'whether it is stuck or paused, and what README.md says on large images']
 
 
-def test_masks_that_are_all_blank_are_told_as_silence(clocked: SimpleNamespace) -> None:
-    """The listener gets messages, and nothing in them."""
+@pytest.mark.parametrize('blank', [1, 3])
+def test_blank_masks_are_told_as_silence_is(clocked: SimpleNamespace, blank: int) -> None:
+    """The listener gets messages, and in some of every second there is nothing."""
     for _ in range(8):
         clocked.now[0] += 1.0
-        clocked.counts.update(received=1, published=1, blank=1)
-        clocked.watch.look()
+        clocked.counts.update(received=3, published=3, blank=blank)
+        finding = clocked.watch.look()
+    assert finding.cause == 'blank' and f'{3 * blank} of 9 masks' in finding.message
     assert clocked.said == [
-        '/slow: no mask for 3 s (3 received, 3 published, 3 blank): 3 of 3 masks are all '
-        'unlabelled: what the network found in the background was older than cache.max_age_ms; '
-        'raise it, or set cache.background to false']
+        f'/slow: blank masks for 3 s (9 received, 9 published, {3 * blank} blank): {3 * blank} of '
+        '9 masks are all unlabelled: the network, in the background, had no result younger than '
+        'cache.max_age_ms; raise it, or set cache.background to false']
+
+
+def test_blank_masks_of_a_start_are_no_trouble(clocked: SimpleNamespace) -> None:
+    """Until the first key is done, late after the node came up, and after a change of scene."""
+    causes = []
+    for second in range(1, 31):
+        clocked.now[0] += 1.0
+        if second >= 10:
+            blank = {10: 15, 11: 4, 20: 2}.get(second, 0)
+            clocked.counts.update(received=15, published=15, blank=blank)
+        causes.append(clocked.watch.look().cause)
+    assert causes == [*['no frame'] * 9, *[''] * 21] or causes == [
+        *[''] * 2, *['no frame'] * 7, *[''] * 21]

@@ -37,6 +37,9 @@ def test_an_unknown_option_is_answered_with_the_usage_of_its_command(capsys):
     said = capsys.readouterr().err
     assert stopped.value.code == 2 and said.startswith('usage: roadseg segment')
     assert said.endswith('roadseg segment: error: unrecognized arguments: --ovrlay\n')
+    with pytest.raises(SystemExit):
+        main(['--ovrlay', *ARGUMENTS])
+    assert capsys.readouterr().err.endswith('roadseg: error: unrecognized arguments: --ovrlay\n')
 
 
 @pytest.mark.parametrize('error, status, said', [

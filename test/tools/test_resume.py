@@ -265,10 +265,11 @@ def test_table_cut_short_is_made_again(tmp_path, video, segment, interrupt, bags
 @pytest.mark.parametrize('change, said', [
     (['--overlay'], '--overlay (not given then, given now)'),
     (['--rate', '30'], '--rate (15 then, 30 now)'),
-    (['--cache', 'warp'], '--cache (off then, warp now), --cache-interval (None then, 3 now)'),
+    (['--cache', 'warp'],
+     '--cache (off then, warp now), --cache-interval (not given then, 3 now)'),
     (['--engine', 'torch'], '--engine (openvino then, torch now)'),
     (['--engine', 'torch', '--crf'],
-     '--engine (openvino then, torch now), --crf (None then, CrfSettings('),
+     '--engine (openvino then, torch now), --crf (not given then, CrfSettings('),
     ('picture', 'input (12 files, '), ('weights', 'weights (sha256 ')])
 def test_another_run_is_refused(tmp_path, images, interrupt, checkpoint, checkpoint_path, capsys,
                                 change, said):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 import torch
 
 from roadseg_ros.checkpoint import load_checkpoint
@@ -41,6 +42,19 @@ def test_a_checkpoint_of_another_network_is_refused(checkpoint_path):
     network = build_network('unet', {'num_classes': 3})
     with pytest.raises(PretrainedError, match='holds a u_lite, whose tensors are not those of UN'):
         load_weights(network, str(checkpoint_path))
+
+
+def test_what_does_not_fill_a_network_is_refused_where_all_is_wanted(checkpoint_path, tmp_path):
+    checkpoint = load_checkpoint(checkpoint_path)
+    same, other = (build_network(checkpoint.architecture, {**checkpoint.arguments, **changes})
+                   for changes in ({}, {'num_classes': 4}))
+    load_weights(same, str(checkpoint_path), whole=True)
+    with pytest.raises(PretrainedError, match='does not fit classifier.*; start_share goes'):
+        load_weights(other, str(checkpoint_path), whole=True)
+    for encoder in (tmp_path / 'encoder.pth', tmp_path / 'encoder.safetensors'):
+        save_file({'conv_stem.weight': np.zeros(1)}, encoder)
+        with pytest.raises(PretrainedError, match='holds an encoder alone; start_share goes on'):
+            load_weights(same, str(encoder), whole=True)
 
 
 def test_random_weights_have_the_spread_asked_for_and_bilinear_ones_stay():

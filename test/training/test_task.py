@@ -94,8 +94,7 @@ def test_the_start_has_its_share_of_what_is_exported(labels):
         if tensor.is_floating_point():
             # in half precision
             np.testing.assert_allclose(exported[name], tensor + 0.75, atol=2e-3)
-    torch.testing.assert_close(task.average.module.classifier.weight,
-                               start['classifier.weight'] + 1)
+    torch.testing.assert_close(task.averaged.classifier.weight, start['classifier.weight'] + 1)
 
 
 def test_class_weights_reach_the_loss(labels):

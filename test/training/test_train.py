@@ -1,5 +1,5 @@
 """A small training run from end to end: what it writes, and that resuming changes nothing."""
-from dataclasses import asdict
+from dataclasses import asdict, replace
 import shutil
 import signal
 import subprocess
@@ -137,6 +137,34 @@ def test_resumed_equals_uninterrupted(finished, tmp_path, monkeypatch, workers):
     one, other = (load_checkpoint(folder / 'last.safetensors').provenance['metrics']
                   for folder in (finished, tmp_path / 'run'))
     assert one['mean_iou'] == pytest.approx(other['mean_iou'], abs=1e-4)
+
+
+def test_a_share_of_the_start_goes_into_what_is_exported(finished, tmp_path, monkeypatch):
+    """Also where the run is resumed after the file of the start has changed."""
+    start = tmp_path / 'start.safetensors'
+    shutil.copy(finished / 'last.safetensors', start)
+    before = load_checkpoint(start).tensors
+    changes = {'pretrained': str(start), 'start_share': 0.5, 'learning_rate': 0.05}
+    callbacks = train_module._callbacks
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, '_callbacks',
+                      lambda *arguments: [*callbacks(*arguments), StopAfterEpochs()])
+        with pytest.raises(Interruption):
+            run(tmp_path / 'run', **changes)
+    other = replace(load_checkpoint(start),
+                    tensors={name: 2 * value for name, value in before.items()})
+    other.save(start)
+    assert run(tmp_path / 'run', '--resume', **changes) == 0
+    average = {name.removeprefix('average.module.'): tensor.numpy()
+               for name, tensor in state(tmp_path / 'run').items() if name.startswith('average.m')}
+    exported = load_checkpoint(tmp_path / 'run' / 'last.safetensors')
+    moved = 0.0
+    for name, value in exported.tensors.items():
+        if value.dtype.kind == 'f':
+            np.testing.assert_allclose(value, (before[name] + average[name]) / 2, atol=2e-3)
+            moved = max(moved, abs(average[name] - before[name]).max())
+    assert moved > 0.05
+    assert exported.provenance['metrics']['validated_epoch'] == 3
 
 
 def test_rare_validation_keeps_a_checkpoint_of_every_epoch(tmp_path, monkeypatch):

@@ -201,8 +201,8 @@ def test_nothing_is_laid_over_by_a_picture_without_labels():
 
 
 def test_mixed_pictures_and_masks_stay_aligned():
-    """As often as the recipe says, with another draw of another item, drawn again at will."""
-    plain = replace(GEOMETRY, crop=(48, 72), scale=(1, 1), flip=0)
+    """As often as the recipe says, with a draw of its own, drawn again at will."""
+    plain = replace(GEOMETRY, crop=(48, 72), scale=(1, 1))
     changed = 0
     for epoch in range(10):
         data, single = (augmented(replace(plain, class_mix=share), epoch=epoch)
@@ -212,5 +212,5 @@ def test_mixed_pictures_and_masks_stay_aligned():
             assert torch.equal(image[2], (20 * mask).to(torch.uint8))
             assert torch.equal(data[index][0], image)
             changed += not torch.equal(single[index][1], mask)
-    # a quarter of the others are the item itself
-    assert 8 <= changed <= 22
+    # of the others some are the item itself, flipped alike
+    assert 8 <= changed <= 24

@@ -84,8 +84,8 @@ def _play(log: DrivingLog, checkpoint: Path, options: argparse.Namespace, folder
                   'checkpoint': str(checkpoint.absolute()), 'device': options.device}
     with NodeProcess(parameters, folder.node_parameters, folder.node_log) as node, \
             Player(log.topic, node.check) as player:
-        print(f'waiting for the node (process {node.pid}); the first start with a checkpoint '
-              'converts it, some 20 seconds', file=sys.stderr)
+        print(f'waiting for the node (process {node.pid}; its first start with a checkpoint '
+              'takes longer)', file=sys.stderr)
         player.connect(log.frames[0], node.last_line)
         trip_sec = player.round_trip_sec(log.frames[:CALIBRATION_FRAMES], folder.bag)
         rates = Rates(log.recorded_hz, SPARE / trip_sec, options.rate)

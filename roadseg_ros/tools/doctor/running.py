@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from lifecycle_msgs.srv import GetState
 from rcl_interfaces.srv import GetParameters
 from rclpy.exceptions import InvalidTopicNameException
@@ -238,14 +239,16 @@ def _decoded(around: Surroundings, data: bytes, limit: int | None) -> tuple[str,
 
 
 def _masks(onlooker: Onlooker, topic: str, node: Seen) -> Check:
-    """Say whether masks come, and what the node says where they do not."""
+    """Say whether masks come, and what the node says where they do not, or not well."""
     listeners = endpoints(onlooker.node.get_subscriptions_info_by_topic(topic))
-    if onlooker.counts.get(topic):
+    status = onlooker.statuses.get(f'{node.name.lstrip("/")}: {node.camera(topic).text}')
+    come = bool(onlooker.counts.get(topic))
+    if come and (status is None or status.level == DiagnosticStatus.OK):
         alone = '' if len(listeners) > 1 else ', nobody but this command listens to them'
         return Check('masks', OK, f'{topic}: masks come{alone}')
-    message, status = f'{topic}: none within {FRAMES_SEC:.0f} s', onlooker.statuses.get(
-        f'{node.name.lstrip("/")}: {node.camera(topic).text}')
+    message = f'{topic}: masks come' if come else f'{topic}: none within {FRAMES_SEC:.0f} s'
     if status is None:
         return Check('masks', FAIL, message, 'read the log of the node')
     fixes = [value.value for value in status.values if value.key == 'fix']
-    return Check('masks', FAIL, f'{message}; the node says: {status.message}', *fixes)
+    return Check('masks', WARN if come else FAIL, f'{message}; the node says: {status.message}',
+                 *fixes)

@@ -233,6 +233,11 @@ def test_what_the_node_says_of_a_relative_topic_is_found(name: str, mask: str) -
         statuses={f'{name[1:]}: camera/image_raw': said})
     assert running_nodes._masks(onlooker, mask, node) == Check(
         'masks', 'FAIL', f'{mask}: none within 5 s; the node says: paused', 'go on')
+    onlooker.counts[mask] = 3
+    assert running_nodes._masks(onlooker, mask, node).status == 'ok'
+    said.level, said.message = DiagnosticStatus.WARN, 'blank'
+    assert running_nodes._masks(onlooker, mask, node) == Check(
+        'masks', 'warn', f'{mask}: masks come; the node says: blank', 'go on')
 
 
 @pytest.mark.parametrize('limit, served, status, said', [
