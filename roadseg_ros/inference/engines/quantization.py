@@ -34,7 +34,7 @@ class OpenVinoInt8Engine(OpenVinoEngine):
     beside the converted network, and later starts need neither NNCF nor torch.
 
     Four fifths of the time of engine openvino. With the packaged weights nothing is lost (mIoU
-    0.731 against 0.730 on CamVid val, 0.904 with both on generated scenes), with a U-Net 0.2
+    0.732 against 0.731 on CamVid val, 0.904 against 0.902 on generated scenes), with a U-Net 0.2
     points were. Weights for frames that look otherwise may lose more: judge them on a labelled
     drive of your own with `python -m training.evaluate --engine openvino_int8`.
 
@@ -108,7 +108,7 @@ def calibration_frame(seed: int, preprocessing: Preprocessing, stride: int) -> n
 
 def _import_nncf() -> Any:
     """Return NNCF, or say how to install it."""
-    # which torch has of a CUDA toolkit without a GPU; int8 is for the CPU
+    # torch warns of a CUDA toolkit without a GPU when NNCF imports this; int8 is for the CPU
     logging.getLogger('torch.utils.cpp_extension').setLevel(logging.ERROR)
     try:
         import nncf
