@@ -10,6 +10,7 @@ import difflib
 from roadseg_ros.node.topics import base_topic, IMAGE_TYPES
 
 SILENCE_SEC = 3.0  # without a mask, after which the reason is said
+BLANK = 'blank'  # the cause of a finding on masks that come and hold nothing
 SIMILAR, MAX_SIMILAR, MAX_NAMES = 0.7, 3, 5
 # what a subscriber may ask for at most is what a publisher offers, each list from weak to strong
 POLICIES = {'reliability': ('best_effort', 'reliable'),
@@ -86,15 +87,17 @@ class Recent:
     How a camera's frames have fared lately.
 
     :param counts: received, published, dropped, failed, unheard, disabled, and of the published
-        the blank (all unlabelled, as no result was young enough to be shown), where there were
-        such all the time, not once as at a start or a change of scene.
+        the blank: all unlabelled, as no result of the network could be shown.
     :param seconds: that they were counted in.
     :param last_error: of the last frame that failed.
+    :param keeps_blank: there were blank ones all the time, not once as at a start or a change of
+        scene.
     """
 
     counts: Counter[str]
     seconds: float
     last_error: str = ''
+    keeps_blank: bool = False
 
 
 def explain(around: Surroundings, recent: Recent) -> Finding:
@@ -191,10 +194,12 @@ def _suggested(around: Surroundings) -> str:
 def _no_masks(around: Surroundings, recent: Recent) -> Finding | None:
     """Return why the frames that arrive come to nothing."""
     new = recent.counts
-    if new['blank']:
-        return Finding('blank', 'warn', f'{new["blank"]} of {new["published"]} masks are all '
-                       'unlabelled: the network, in the background, had no result younger than '
-                       'cache.max_age_ms', 'raise it, or set cache.background to false')
+    if recent.keeps_blank:
+        return Finding(BLANK, 'warn', f'{new["blank"]} of {new["published"]} masks are all '
+                       'unlabelled: the network, in the background, had no result of the same '
+                       'scene that is younger than cache.max_age_ms',
+                       'set cache.background to false or, where /diagnostics counts no '
+                       'cache_resets_scene_cut, raise cache.max_age_ms')
     if new['published']:
         return None
     if new['disabled']:

@@ -15,6 +15,7 @@ from rclpy.node import Node
 
 from roadseg_ros.node.graph import survey
 from roadseg_ros.node.silence import (
+    BLANK,
     explain,
     Finding,
     LOADING,
@@ -54,10 +55,10 @@ class Watch:
             outputs.topics() if recent.counts['unheard'] else ()), recent)
         # Seen twice: a look may fall between a publisher's coming and our adapting to it
         lasting, self._last = finding.cause == self._last.cause, finding
-        published = recent.counts['published']
-        if published and not recent.counts['blank']:
+        masks = recent.counts['published'] - recent.counts['blank']
+        if masks and not recent.keeps_blank:
             # a mask now and then, of a slow camera, is no news
-            if published > 1:
+            if masks > 1:
                 self._welcome()
         elif recent.seconds >= SILENCE_SEC and lasting and finding.cause:
             self._tell(finding, recent)
@@ -70,12 +71,10 @@ class Watch:
         while now - self._looks[1][0] >= SILENCE_SEC:
             self._looks.popleft()
         since, before = self._looks[0]
-        counts = totals - before
         steps = [later - earlier for (_, earlier), (_, later) in pairwise(self._looks)]
         served = [step for step in steps if step['published']]
-        if len(served) < LASTING_STEPS or not all(step['blank'] for step in served):
-            del counts['blank']
-        return Recent(counts, now - since, self.stream.camera.last_error)
+        return Recent(totals - before, now - since, self.stream.camera.last_error,
+                      len(served) >= LASTING_STEPS and all(step['blank'] for step in served))
 
     def _tell(self, finding: Finding, recent: Recent) -> None:
         """Log a finding unless that is what was said last."""
@@ -84,7 +83,7 @@ class Watch:
         self._said = finding
         frames = ', '.join(f'{count} {name}' for name, count in recent.counts.items())
         LOG.log(LEVELS[finding.level], '%s: %s for %.0f s%s: %s', self.stream.camera.topic,
-                'blank masks' if recent.counts['published'] else 'no mask', recent.seconds,
+                'blank masks' if finding.cause == BLANK else 'no mask', recent.seconds,
                 f' ({frames})' if frames else '', finding)
 
     def _welcome(self) -> None:

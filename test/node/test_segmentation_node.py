@@ -234,18 +234,21 @@ def test_enable_pauses_and_goes_on(peer, talk, picture):
 
 
 def test_the_readmes_calls_without_ros2(peer, node):
-    """Its Python pauses and sets parameters, as it stands there."""
+    """Its Python pauses, sets parameters and deactivates, as it stands there."""
     example, = re.findall(r'```python\n(.*?)```', README.read_text(), re.DOTALL)
     try:
         done = subprocess.run([sys.executable, '-c', example], text=True, capture_output=True,
                               timeout=60, check=True)
-        enabled, changed = done.stdout.splitlines()
+        enabled, changed, deactivated = done.stdout.splitlines()
         assert 'success=True' in enabled and "message='enabled'" in enabled
         assert 'successful=True' in changed
         answer = peer.call(Trigger, '/roadseg/reset_cache')
         assert 'cache.policy is off' not in answer.message
+        assert 'success=True' in deactivated and peer.state() == 'inactive'
     finally:
         assert peer.set_parameter('cache.policy', 'off') == (True, '')
+        if peer.state() == 'inactive':
+            assert peer.change_state('activate')
 
 
 def test_reset_cache_answers(peer, node):

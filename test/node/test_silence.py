@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from roadseg_ros.node.silence import (
+    BLANK,
     Endpoint,
     explain,
     Finding,
@@ -60,11 +61,12 @@ def test_a_network_that_is_too_slow_is_told_from_a_slow_camera() -> None:
 
 
 def test_masks_that_are_too_old_to_be_shown() -> None:
-    for blank in (3, 45):
-        old = found(THERE, received=45, published=45, blank=blank)
-        assert (old.cause, old.level) == ('blank', 'warn')
-        assert old.message.startswith(f'{blank} of 45 masks are all unlabelled')
-        assert 'max_age_ms' in old.message
+    counts = Counter(received=45, published=45, blank=12)
+    assert explain(THERE, Recent(counts, 3.0)) == SEGMENTING
+    old = explain(THERE, Recent(counts, 3.0, keeps_blank=True))
+    assert (old.cause, old.level) == (BLANK, 'warn')
+    assert old.message.startswith('12 of 45 masks are all unlabelled')
+    assert 'max_age_ms' in old.message and 'cache.max_age_ms' in old.fix
 
 
 def test_nobody_publishes() -> None:

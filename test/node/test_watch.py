@@ -219,11 +219,13 @@ def clocked(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     camera = Endpoint('/driver', 'sensor_msgs/msg/Image', 'reliable', 'volatile')
     monkeypatch.setattr(module, 'time', SimpleNamespace(monotonic=lambda: now[0]))
     monkeypatch.setattr(module, 'survey', lambda *_: Surroundings('/slow', (camera,), camera))
+    told: list[str] = []
     monkeypatch.setattr(module.LOG, 'log', lambda level, form, *rest: said.append(form % rest))
+    monkeypatch.setattr(module.LOG, 'info', lambda form, *rest: told.append(form % rest))
     stream = SimpleNamespace(camera=SimpleNamespace(topic='/slow', last_error=''), outputs=None,
                              totals=lambda: Counter(counts))
     watch = Watch(SimpleNamespace(get_fully_qualified_name=lambda: '/roadseg'), stream)
-    return SimpleNamespace(watch=watch, now=now, counts=counts, said=said)
+    return SimpleNamespace(watch=watch, now=now, counts=counts, said=said, told=told)
 
 
 def test_a_slow_camera_is_told_once(clocked: SimpleNamespace) -> None:
@@ -246,10 +248,32 @@ def test_blank_masks_are_told_as_silence_is(clocked: SimpleNamespace, blank: int
         clocked.counts.update(received=3, published=3, blank=blank)
         finding = clocked.watch.look()
     assert finding.cause == 'blank' and f'{3 * blank} of 9 masks' in finding.message
-    assert clocked.said == [
+    line, = clocked.said
+    assert line.startswith(
         f'/slow: blank masks for 3 s (9 received, 9 published, {3 * blank} blank): {3 * blank} of '
-        '9 masks are all unlabelled: the network, in the background, had no result younger than '
-        'cache.max_age_ms; raise it, or set cache.background to false']
+        '9 masks are all unlabelled: the network, in the background, had no result of the same ')
+
+
+def test_blank_masks_that_stop_are_no_masks_that_come(clocked: SimpleNamespace) -> None:
+    """A camera begins late, gets nothing but blank masks, and goes."""
+    causes = []
+    for second in range(1, 21):
+        clocked.now[0] += 1.0
+        if 7 <= second <= 14:
+            clocked.counts.update(received=2, published=2, blank=2)
+        causes.append(clocked.watch.look().cause)
+    assert [line.partition(' for ')[0] for line in clocked.said] == [
+        '/slow: no mask', '/slow: blank masks', '/slow: no mask']
+    assert 'blank' in causes and not clocked.told
+
+
+def test_masks_after_blank_ones_are_told(clocked: SimpleNamespace) -> None:
+    for second in range(1, 13):
+        clocked.now[0] += 1.0
+        clocked.counts.update(received=15, published=15, blank=15 if second < 7 else 0)
+        clocked.watch.look()
+    assert len(clocked.said) == 1 and 'blank masks' in clocked.said[0]
+    assert clocked.told == ['/slow: masks come']
 
 
 def test_blank_masks_of_a_start_are_no_trouble(clocked: SimpleNamespace) -> None:
@@ -261,5 +285,4 @@ def test_blank_masks_of_a_start_are_no_trouble(clocked: SimpleNamespace) -> None
             blank = {10: 15, 11: 4, 20: 2}.get(second, 0)
             clocked.counts.update(received=15, published=15, blank=blank)
         causes.append(clocked.watch.look().cause)
-    assert causes == [*['no frame'] * 9, *[''] * 21] or causes == [
-        *[''] * 2, *['no frame'] * 7, *[''] * 21]
+    assert set(causes[:9]) == {'', 'no frame'} and causes[9:] == [''] * 21
