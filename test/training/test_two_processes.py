@@ -50,6 +50,7 @@ def counted_by_one(folder, state):
     task = make_task(recipe, make_dataset(recipe.train))
     task.load_state_dict(state)
     task.eval()
+    task.on_validation_epoch_start()
     for frame, mask in Prepared(make_dataset(recipe.val), 48, task.network.input_stride):
         with torch.no_grad():
             task.validation_step((frame[None], mask[None]), 0)
