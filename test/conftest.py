@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import itertools
 import os
 from pathlib import Path
+import signal
 
 import numpy as np
 import pytest
@@ -19,6 +20,9 @@ DOMAINS = 101  # Fast DDS's ports hold ids up to 101; 0 is what people use
 # The networks of the tests are tiny: a second thread gains nothing on an idle machine and
 # waits for its turn on a busy one. Read by OpenMP when torch loads.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+# A shell's background jobs ignore SIGINT, and so would all that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _drawn = itertools.count()
 
