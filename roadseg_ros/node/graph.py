@@ -11,7 +11,9 @@ from roadseg_ros.node.silence import Endpoint, mismatch, Surroundings
 from roadseg_ros.node.topics import IMAGE_TYPES
 
 RELOAD_SERVICE = 'reload_checkpoint'  # by which a segmentation node is known, whatever its name
-UNKNOWN = '_UNKNOWN_'  # in the names that the middleware gives to what is no ROS node
+# in the names that the middleware gives to what is no ROS node, or has not told its name yet
+UNKNOWN = '_UNKNOWN_'
+NAMELESS = 'an unknown node'
 
 
 def survey(node: Node, topic: str, owner: str, outputs: Iterable[str]) -> Surroundings:
@@ -89,5 +91,5 @@ def deaf_listeners(node: Node, output: str, owner: str) -> list[str]:
 def _full_name(info: TopicEndpointInfo) -> str:
     """Return the name of an endpoint's node, with its namespace."""
     if UNKNOWN in info.node_name:
-        return 'an unknown node'
+        return NAMELESS
     return f'{info.node_namespace.rstrip("/")}/{info.node_name}'

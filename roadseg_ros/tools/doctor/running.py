@@ -18,7 +18,7 @@ from rclpy.validate_full_topic_name import validate_full_topic_name
 from sensor_msgs.msg import CompressedImage, Image
 
 from roadseg_ros.checkpoint import MAX_PIXELS
-from roadseg_ros.node.graph import deaf_listeners, endpoints, segmentation_nodes, survey
+from roadseg_ros.node.graph import deaf_listeners, endpoints, NAMELESS, segmentation_nodes, survey
 from roadseg_ros.node.silence import explain, LOADING, Recent, Surroundings
 from roadseg_ros.node.topics import IMAGE_TYPES, output_prefixes
 from roadseg_ros.tools.doctor.check import Check, FAIL, OK, WARN
@@ -27,6 +27,7 @@ from roadseg_ros.tools.doctor.probes import domain
 
 # Fast DDS announces itself every three seconds, and who misses that hears the next
 DISCOVERY_SEC, SETTLING_SEC, ANSWER_SEC, FRAMES_SEC = 7.0, 0.5, 5.0, 5.0
+NAMES_SEC = 4.0  # of nodes, which come after their endpoints: as late as three seconds
 LIFECYCLE = 'ros2 lifecycle set'
 
 
@@ -108,6 +109,8 @@ def examine_graph(asked: Sequence[str]) -> Iterator[Check]:
         masks = {topic: node for node in nodes for topic in node.masks(asked)}
         wanted = list(dict.fromkeys([*owners, *asked]))
         onlooker.wait(partial(_all_came, onlooker, {*wanted, *masks}), FRAMES_SEC)
+        outputs = [topic for node in nodes for topic in node.outputs]
+        onlooker.wait(partial(_all_named, onlooker, [*wanted, *outputs]), NAMES_SEC)
         for topic in wanted:
             owner = owners.get(topic)
             served = any(onlooker.counts.get(mask) for mask, node in masks.items()
@@ -194,6 +197,14 @@ def _all_came(onlooker: Onlooker, topics: set[str]) -> bool:
     for topic in topics:
         onlooker.hear(topic, endpoints(onlooker.node.get_publishers_info_by_topic(topic)))
     return topics <= onlooker.heard.keys()
+
+
+def _all_named(onlooker: Onlooker, topics: Sequence[str]) -> bool:
+    """Return whether the node of every endpoint of the topics is known."""
+    lookups = (onlooker.node.get_publishers_info_by_topic,
+               onlooker.node.get_subscriptions_info_by_topic)
+    return all(found.node != NAMELESS for topic in topics for lookup in lookups
+               for found in endpoints(lookup(topic)))
 
 
 def _frames(onlooker: Onlooker, topic: str, owner: Seen | None, served: bool) -> Check:

@@ -8,6 +8,7 @@ import json
 import os
 from pathlib import Path
 import sys
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +27,7 @@ from rclpy.serialization import serialize_message  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 
+from roadseg_ros.node import graph  # noqa: E402
 from roadseg_ros.node.silence import Endpoint, Surroundings  # noqa: E402
 from roadseg_ros.tools.doctor import running as running_nodes  # noqa: E402
 from roadseg_ros.tools.doctor.check import Check  # noqa: E402
@@ -126,6 +128,19 @@ def test_a_listener_that_cannot_be_reached_is_a_warning(running: NodeProcess, dr
     assert line.status == 'warn' and line.message == (
         'incompatible QoS: /front/segmentation/overlay, durability: /roadseg offers volatile, '
         '/driver asks for transient_local')
+
+
+def test_a_name_that_comes_late_is_waited_for(running: NodeProcess, driver: Any,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    full_name, until = graph._full_name, time.monotonic() + 2.5
+    monkeypatch.setattr(graph, '_full_name', lambda info: (
+        graph.NAMELESS if info.node_name == 'driver' and time.monotonic() < until
+        else full_name(info)))
+    listener = driver.create_subscription(
+        Image, '/front/segmentation/overlay', lambda message: None, LATCHED)
+    line, = found(FRONT)['listener']
+    driver.destroy_subscription(listener)
+    assert '/driver asks for transient_local' in line.message
 
 
 def test_a_node_is_asked_for_its_parameters_at_once(
