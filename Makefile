@@ -37,7 +37,7 @@ demo: $(STAMP)  ## run the main job on a generated drive (DEMO_ARGS='--bag BAG' 
 test: $(STAMP)  ## run the tests (TEST_ARGS='-k NAME' for some of them)
 	$(PY) -m pytest $(TEST_ARGS)
 
-test-all: $(STAMP)  ## run all tests, also those that take minutes
+test-all: $(STAMP)  ## run all tests, also the slow ones
 	$(PY) -m pytest -m '' $(TEST_ARGS)
 
 soak: $(STAMP)  ## overload the node for five minutes (SOAK_ARGS='--minutes 120 --out soak.json')

@@ -69,6 +69,7 @@ def judged(request):
     return [data[index] for index in range(0, len(data), 1 + len(data) // 34)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('judged', ['generated', 'camvid'], indirect=True)
 def test_little_is_lost(nncf, judged):
     """With the packaged weights; in mean IoU, and the confidence stays one."""
@@ -91,6 +92,7 @@ def test_all_convolutions_but_two_are_integers(nncf, checkpoint):
     assert weights == ['Constant', *['Multiply'] * (len(weights) - 2), 'Constant']
 
 
+@pytest.mark.slow
 def test_the_first_start_is_quiet_and_the_second_needs_neither_nncf_nor_torch(
         nncf, checkpoint_path, tmp_path):
     frames = calibration_frame(0, load_checkpoint(checkpoint_path).preprocessing, 8)

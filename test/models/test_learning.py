@@ -14,9 +14,7 @@ LARGER = (192, 288)  # where a stride of 8 is too coarse for people a pixel wide
 SCENES = {name: LARGER for name in (
     'deeplab_large_fov', 'deeplab_v2', 'deeplab_v3', 'fast_fcn', 'stfcn')}
 RATES = {'deeplab_large_fov': 1e-3}
-# seven seconds and more, but for the packaged one
-SLOW = ('deeplab_large_fov', 'deeplab_v2', 'deeplab_v3', 'deeplab_v3_plus', 'fast_fcn',
-        'gated_scnn', 'gcn', 'ksac', 'net_warp', 'stfcn')
+QUICK = ('fcn8s', 'swiftnet')  # each of the others takes seconds, some a minute
 FCN = {'channels': (16, 32, 32, 64, 64), 'head_channels': 64, 'learned_upsampling': True}
 SLIM = {
     'deeplab_large_fov': [{'channels': (16, 32, 64, 64, 64), 'head_channels': 128, 'rate': 4}],
@@ -42,7 +40,7 @@ SLIM = {
     'unet_classic': [{'channels': (16, 32, 64)},
                      {'channels': (16, 32), 'padding': 'valid', 'batch_norm': True}],
 }
-CASES = [pytest.param(name, arguments, id=name, marks=[pytest.mark.slow] * (name in SLOW))
+CASES = [pytest.param(name, arguments, id=name, marks=[pytest.mark.slow] * (name not in QUICK))
          for name in NETWORKS for arguments in SLIM.get(name, [{}])]
 
 

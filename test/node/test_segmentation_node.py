@@ -377,6 +377,7 @@ def test_bad_values_fail_configure_in_one_line_and_can_be_mended(
     assert 'Traceback' not in node.log
 
 
+@pytest.mark.slow
 def test_a_real_drive_comes_through_as_evaluate_sees_it(start_node, peer, camvid_root):
     """CamVid's validation frames, each waited for: every mask, and evaluate's mean IoU."""
     weights = default_checkpoint_path()

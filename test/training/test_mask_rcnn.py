@@ -55,6 +55,7 @@ def files(models, tmp_path_factory):
     return {'resnet50_fpn': first, 'resnet50_fpn_v2': second}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('variant', ['resnet50_fpn', 'resnet50_fpn_v2'])
 @torch.no_grad()
 def test_it_finds_what_torchvisions_own_finds(models, files, variant):

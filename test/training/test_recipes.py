@@ -11,6 +11,7 @@ from roadseg_ros.labels import load_label_space, UNLABELLED
 from training.train import main
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / 'training' / 'configs').glob('*.yaml'))
+PACKAGED = ('swiftnet_lite0_camvid', 'swiftnet_lite0_camvid_mixed')  # the two of its weights
 FCN = {'channels': [4, 8, 8, 8, 8], 'head_channels': 8}
 SLIM = {'deeplab_large_fov': FCN, 'deeplab_v2': {'encoder': 'resnet18'},
         'deeplab_v3': {'encoder': 'resnet18', 'width': 8, 'multi_grid': [1, 2]},
@@ -46,7 +47,9 @@ def slim(path, miniatures):
     return recipe
 
 
-@pytest.fixture(scope='module', params=CONFIGS, ids=lambda path: path.stem)
+@pytest.fixture(scope='module', params=[
+    pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem not in PACKAGED))
+    for path in CONFIGS])
 def trained(request, miniatures, tmp_path_factory):
     """Return each recipe's path, and the file that one command made of it."""
     folder = tmp_path_factory.mktemp(request.param.stem)

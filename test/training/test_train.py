@@ -364,6 +364,7 @@ def test_l1_makes_weights_small(tmp_path):
     assert sums[1.0][0] < sums[0.0][0] and sums[1.0][1] == pytest.approx(sums[0.0][1])
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path):
     """The run ends with one line; what was saved before can be resumed from."""
     folder = tmp_path / 'run'

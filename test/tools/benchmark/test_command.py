@@ -44,6 +44,7 @@ def few_frames(monkeypatch):
     monkeypatch.setattr(command, 'QUICK', command.Effort(rounds=2, frames=4, seconds=1.0))
 
 
+@pytest.mark.slow
 def test_quick_benchmark(domain_id, checkpoint_path, tmp_path, capsys, monkeypatch, few_frames):
     pytest.importorskip('openvino')
     pytest.importorskip('matplotlib')

@@ -196,6 +196,7 @@ def test_an_inactive_node_is_told_how_to_go_on(running: NodeProcess) -> None:
     assert checks['frames'][0].status == 'ok' and 'masks' not in checks
 
 
+@pytest.mark.slow
 def test_the_command_ends_with_what_it_found(running: NodeProcess,
                                              capsys: pytest.CaptureFixture[str]) -> None:
     assert main(['doctor', '--topic', FRONT, '--json']) == 0
