@@ -21,7 +21,7 @@ DOMAINS = 101  # Fast DDS's ports hold ids up to 101; 0 is what people use
 # waits for its turn on a busy one. Read by OpenMP when torch loads.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
-# A shell's background jobs ignore SIGINT, and so would all that the tests start and interrupt.
+# A shell's background jobs ignore SIGINT, and so would the commands that the tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _drawn = itertools.count()

@@ -13,7 +13,7 @@ from roadseg_ros.node.topics import IMAGE_TYPES
 RELOAD_SERVICE = 'reload_checkpoint'  # by which a segmentation node is known, whatever its name
 # in the names that the middleware gives to what is no ROS node, or has not told its name yet
 UNKNOWN = '_UNKNOWN_'
-NAMELESS = 'an unknown node'
+NAMELESS = 'an unknown node'  # what is said instead
 
 
 def survey(node: Node, topic: str, owner: str, outputs: Iterable[str]) -> Surroundings:

@@ -27,7 +27,9 @@ from roadseg_ros.tools.doctor.probes import domain
 
 # Fast DDS announces itself every three seconds, and who misses that hears the next
 DISCOVERY_SEC, SETTLING_SEC, ANSWER_SEC, FRAMES_SEC = 7.0, 0.5, 5.0, 5.0
-NAMES_SEC = 4.0  # of nodes, which come after their endpoints: as late as three seconds
+# of nodes, which come as late as three seconds after their endpoints; what is no ROS node has none
+# and costs all of it
+NAMES_SEC = 4.0
 LIFECYCLE = 'ros2 lifecycle set'
 
 

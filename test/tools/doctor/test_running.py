@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 import json
 import os
 from pathlib import Path
 import sys
-import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +24,7 @@ from rcl_interfaces.srv import GetParameters  # noqa: E402
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile  # noqa: E402
 from rclpy.qos import QoSReliabilityPolicy as Reliability
 from rclpy.serialization import serialize_message  # noqa: E402
+from rclpy.topic_endpoint_info import TopicEndpointInfo, TopicEndpointTypeEnum  # noqa: E402
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image  # noqa: E402
 from std_srvs.srv import SetBool  # noqa: E402
 
@@ -87,6 +88,17 @@ def found(*topics: str) -> dict[str, list[Check]]:
     return checks
 
 
+@contextmanager
+def latched_listener(driver: Any) -> Iterator[None]:
+    """Listen to an overlay by a QoS that the node does not offer."""
+    listener = driver.create_subscription(
+        Image, '/front/segmentation/overlay', lambda message: None, LATCHED)
+    try:
+        yield
+    finally:
+        driver.destroy_subscription(listener)
+
+
 def test_a_node_at_work_is_fine(running: NodeProcess) -> None:
     checks = found(FRONT, SMALL)
     assert [str(check) for group in checks.values() for check in group] == [
@@ -121,25 +133,33 @@ def test_each_cause_is_told_from_outside(running: NodeProcess) -> None:
 
 
 def test_a_listener_that_cannot_be_reached_is_a_warning(running: NodeProcess, driver: Any) -> None:
-    listener = driver.create_subscription(
-        Image, '/front/segmentation/overlay', lambda message: None, LATCHED)
-    line, = found(FRONT)['listener']
-    driver.destroy_subscription(listener)
+    with latched_listener(driver):
+        line, = found(FRONT)['listener']
     assert line.status == 'warn' and line.message == (
         'incompatible QoS: /front/segmentation/overlay, durability: /roadseg offers volatile, '
         '/driver asks for transient_local')
 
 
-def test_a_name_that_comes_late_is_waited_for(running: NodeProcess, driver: Any,
+def test_the_name_of_a_listener_is_waited_for(running: NodeProcess, driver: Any,
                                               monkeypatch: pytest.MonkeyPatch) -> None:
-    full_name, until = graph._full_name, time.monotonic() + 2.5
-    monkeypatch.setattr(graph, '_full_name', lambda info: (
-        graph.NAMELESS if info.node_name == 'driver' and time.monotonic() < until
-        else full_name(info)))
-    listener = driver.create_subscription(
-        Image, '/front/segmentation/overlay', lambda message: None, LATCHED)
-    line, = found(FRONT)['listener']
-    driver.destroy_subscription(listener)
+    """It comes when it has been asked for three times."""
+    full_name, all_named = graph._full_name, running_nodes._all_named
+    answers: list[bool] = []
+
+    def late(info: TopicEndpointInfo) -> str:
+        is_listener = info.endpoint_type == TopicEndpointTypeEnum.SUBSCRIPTION
+        return graph.NAMELESS if is_listener and len(answers) < 3 and (
+            info.node_name == 'driver') else full_name(info)
+
+    def asked(onlooker: Onlooker, topics: Sequence[str]) -> bool:
+        answers.append(all_named(onlooker, topics))
+        return answers[-1]
+
+    monkeypatch.setattr(graph, '_full_name', late)
+    monkeypatch.setattr(running_nodes, '_all_named', asked)
+    with latched_listener(driver):
+        line, = found(FRONT)['listener']
+    assert answers[:3] == [False] * 3 and answers[-1]
     assert '/driver asks for transient_local' in line.message
 
 
