@@ -123,8 +123,8 @@ PARAMETERS = (
               'milliseconds after which a mask is no longer reused',
               span=(1, 60000), live=True),
     Parameter('cache.background', False,
-              'with a policy: frames never wait for the network, which works on key frames '
-              'beside them',
+              'with warp, adaptive or clockwork: frames never wait for a key, which the network '
+              'makes beside them',
               live=True),
 )
 _BY_NAME = {parameter.name: parameter for parameter in PARAMETERS}

@@ -14,7 +14,7 @@ LARGER = (192, 288)  # where a stride of 8 is too coarse for people a pixel wide
 SCENES = {name: LARGER for name in (
     'deeplab_large_fov', 'deeplab_v2', 'deeplab_v3', 'fast_fcn', 'stfcn')}
 RATES = {'deeplab_large_fov': 1e-3}
-QUICK = ('fcn8s', 'swiftnet')  # each of the others takes seconds, some a minute
+IN_MAKE_TEST = {'fcn8s', 'swiftnet'}  # a plain one, and the packaged one; all take minutes
 FCN = {'channels': (16, 32, 32, 64, 64), 'head_channels': 64, 'learned_upsampling': True}
 SLIM = {
     'deeplab_large_fov': [{'channels': (16, 32, 64, 64, 64), 'head_channels': 128, 'rate': 4}],
@@ -40,8 +40,10 @@ SLIM = {
     'unet_classic': [{'channels': (16, 32, 64)},
                      {'channels': (16, 32), 'padding': 'valid', 'batch_norm': True}],
 }
-CASES = [pytest.param(name, arguments, id=name, marks=[pytest.mark.slow] * (name not in QUICK))
+CASES = [pytest.param(name, arguments, id=name,
+                      marks=[pytest.mark.slow] * (name not in IN_MAKE_TEST))
          for name in NETWORKS for arguments in SLIM.get(name, [{}])]
+assert IN_MAKE_TEST <= {*NETWORKS}
 
 
 def scenes(height, width):

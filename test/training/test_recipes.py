@@ -11,7 +11,8 @@ from roadseg_ros.labels import load_label_space, UNLABELLED
 from training.train import main
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / 'training' / 'configs').glob('*.yaml'))
-PACKAGED = ('swiftnet_lite0_camvid', 'swiftnet_lite0_camvid_mixed')  # the two of its weights
+PACKAGED = {'swiftnet_lite0_camvid', 'swiftnet_lite0_camvid_mixed'}  # its weights' two stages
+assert PACKAGED <= {path.stem for path in CONFIGS}
 FCN = {'channels': [4, 8, 8, 8, 8], 'head_channels': 8}
 SLIM = {'deeplab_large_fov': FCN, 'deeplab_v2': {'encoder': 'resnet18'},
         'deeplab_v3': {'encoder': 'resnet18', 'width': 8, 'multi_grid': [1, 2]},
