@@ -18,6 +18,7 @@ from rclpy.validate_full_topic_name import validate_full_topic_name
 from sensor_msgs.msg import CompressedImage, Image
 
 from roadseg_ros.checkpoint import MAX_PIXELS
+from roadseg_ros.labels import UNLABELLED
 from roadseg_ros.node.graph import deaf_listeners, endpoints, NAMELESS, segmentation_nodes, survey
 from roadseg_ros.node.silence import explain, LOADING, Recent, Surroundings
 from roadseg_ros.node.topics import IMAGE_TYPES, output_prefixes
@@ -111,6 +112,8 @@ def examine_graph(asked: Sequence[str]) -> Iterator[Check]:
         masks = {topic: node for node in nodes for topic in node.masks(asked)}
         wanted = list(dict.fromkeys([*owners, *asked]))
         onlooker.wait(partial(_all_came, onlooker, {*wanted, *masks}), FRAMES_SEC)
+        # a blank one may be the first of many good ones, and the node says why it is not
+        onlooker.wait(partial(_none_unexplained, onlooker, masks), FRAMES_SEC)
         outputs = [topic for node in nodes for topic in node.outputs]
         onlooker.wait(partial(_all_named, onlooker, [*wanted, *outputs]), NAMES_SEC)
         for topic in wanted:
@@ -201,6 +204,12 @@ def _all_came(onlooker: Onlooker, topics: set[str]) -> bool:
     return topics <= onlooker.heard.keys()
 
 
+def _none_unexplained(onlooker: Onlooker, masks: Mapping[str, Seen]) -> bool:
+    """Return whether each mask heard last has labels, or its node says why it has none."""
+    return all(not _is_blank(onlooker, topic) or not _is_well(_status(onlooker, topic, node))
+               for topic, node in masks.items())
+
+
 def _all_named(onlooker: Onlooker, topics: Sequence[str]) -> bool:
     """Return whether the node of every endpoint of the topics is known."""
     lookups = (onlooker.node.get_publishers_info_by_topic,
@@ -254,9 +263,12 @@ def _decoded(around: Surroundings, data: bytes, limit: int | None) -> tuple[str,
 def _masks(onlooker: Onlooker, topic: str, node: Seen) -> Check:
     """Say whether masks come, and what the node says where they do not, or not well."""
     listeners = endpoints(onlooker.node.get_subscriptions_info_by_topic(topic))
-    status = onlooker.statuses.get(f'{node.name.lstrip("/")}: {node.camera(topic).text}')
+    status = _status(onlooker, topic, node)
     come = bool(onlooker.counts.get(topic))
-    if come and (status is None or status.level == DiagnosticStatus.OK):
+    if come and _is_well(status):
+        if _is_blank(onlooker, topic):
+            return Check('masks', WARN, f'{topic}: masks come, but all unlabelled',
+                         'read the log of the node')
         alone = '' if len(listeners) > 1 else ', nobody but this command listens to them'
         return Check('masks', OK, f'{topic}: masks come{alone}')
     message = f'{topic}: masks come' if come else f'{topic}: none within {FRAMES_SEC:.0f} s'
@@ -265,3 +277,21 @@ def _masks(onlooker: Onlooker, topic: str, node: Seen) -> Check:
     fixes = [value.value for value in status.values if value.key == 'fix']
     return Check('masks', WARN if come else FAIL, f'{message}; the node says: {status.message}',
                  *fixes)
+
+
+def _status(onlooker: Onlooker, mask: str, node: Seen) -> DiagnosticStatus | None:
+    """Return what the node said last of the camera of a mask topic."""
+    return onlooker.statuses.get(f'{node.name.lstrip("/")}: {node.camera(mask).text}')
+
+
+def _is_well(status: DiagnosticStatus | None) -> bool:
+    """Return whether the node said nothing against it."""
+    return status is None or status.level == DiagnosticStatus.OK
+
+
+def _is_blank(onlooker: Onlooker, mask: str) -> bool:
+    """Return whether the last mask heard holds no label at all."""
+    data = onlooker.heard.get(mask)
+    if data is None:
+        return False
+    return not deserialize_message(data, Image).data.tobytes().strip(bytes([UNLABELLED]))

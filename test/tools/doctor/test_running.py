@@ -20,7 +20,8 @@ pytest.importorskip('rclpy', reason='rclpy is not importable: source a ROS 2 ins
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
-from rcl_interfaces.srv import GetParameters  # noqa: E402
+from rcl_interfaces.srv import GetParameters, SetParameters  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import QoSDurabilityPolicy, QoSProfile  # noqa: E402
 from rclpy.qos import QoSReliabilityPolicy as Reliability
 from rclpy.serialization import serialize_message  # noqa: E402
@@ -188,6 +189,36 @@ def test_a_paused_node_says_so(running: NodeProcess) -> None:
     assert 'data: true' in masks.fix
 
 
+def test_blank_masks_are_a_warning(running: NodeProcess) -> None:
+    """With the node's reason, also where it says so only after some seconds."""
+    def cache(policy: str, background: bool, max_age_ms: int) -> list[bool]:
+        values = {'policy': policy, 'background': background, 'max_age_ms': max_age_ms}
+        request = SetParameters.Request(parameters=[
+            Parameter(f'cache.{name}', value=value).to_parameter_msg()
+            for name, value in values.items()])
+        answer = onlooker.ask(SetParameters, '/roadseg/set_parameters', request, 10.0)
+        return [result.successful for result in answer.results]
+
+    with Onlooker() as onlooker:
+        assert all(cache('warp', True, 1))
+        masks, = found(FRONT)['masks']
+        assert all(cache('off', False, 500))
+    assert masks.status == 'warn' and 'masks are all unlabelled' in masks.message
+    assert 'cache.background to false' in masks.fix
+
+
+@pytest.mark.parametrize('label, status', [(255, 'warn'), (3, 'ok')])
+def test_blank_masks_that_the_node_does_not_speak_of(label: int, status: str) -> None:
+    mask = '/front/segmentation/mask'
+    data = serialize_message(Image(height=2, width=2, data=array('B', [255, 255, 255, label])))
+    onlooker = SimpleNamespace(
+        node=SimpleNamespace(get_subscriptions_info_by_topic=lambda topic: []),
+        counts={mask: 1}, statuses={}, heard={mask: data})
+    node = running_nodes.Seen('/roadseg', 'active', {}, (FRONT,), (mask,))
+    assert running_nodes._masks(onlooker, mask, node).status == status
+    assert running_nodes._none_unexplained(onlooker, {mask: node}) == (status == 'ok')
+
+
 def test_a_topic_that_no_node_subscribes_to_is_named(running: NodeProcess) -> None:
     checks = found('/misnamed/image_raw')
     failed = [check for check in checks['node'] if check.status == 'FAIL']
@@ -266,7 +297,7 @@ def test_what_the_node_says_of_a_relative_topic_is_found(name: str, mask: str) -
     said = DiagnosticStatus(message='paused', values=[KeyValue(key='fix', value='go on')])
     onlooker = SimpleNamespace(
         node=SimpleNamespace(get_subscriptions_info_by_topic=lambda topic: []), counts={},
-        statuses={f'{name[1:]}: camera/image_raw': said})
+        heard={}, statuses={f'{name[1:]}: camera/image_raw': said})
     assert running_nodes._masks(onlooker, mask, node) == Check(
         'masks', 'FAIL', f'{mask}: none within 5 s; the node says: paused', 'go on')
     onlooker.counts[mask] = 3
